@@ -1,0 +1,94 @@
+"""An ablation: a plan to its runs, each tracked, under one parent run, and to what it cost."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from research import registry
+from research.errors import InvalidInput
+from research.executors import Event, Outcome
+from research.parent import parent_run
+from research.planning import Plan, Request, prepare, refreshed
+from research.project import Project
+from research.spec import Study
+from research.tracking.database import connect
+from research.tracking.recording import reconcile
+
+DEFAULT_EXECUTOR = "processes"
+WRITE_EVERY_S = 5.0  # at most so often is the plan's record brought up to date
+Observer = Callable[[Plan | Event], None]
+
+
+@dataclass(frozen=True)
+class Carried:
+    """An ablation that was carried out: its plan as it stands, its parent run, what failed."""
+
+    plan: Plan
+    parent: str
+    failed: tuple[Outcome, ...]
+
+
+def carry_out(
+    study: str | Study,
+    request: Request,
+    project: Project,
+    *,
+    executor: str = DEFAULT_EXECUTOR,
+    workers: int | None = None,
+    observe: Observer = lambda event: None,
+) -> Carried:
+    """A study, or the name of a study or model, to its finished runs.
+
+    What is finished already is not run again; a run that fails does not stop the others. Raises
+    `InvalidInput` before anything is made, KeyboardInterrupt when stopped.
+    """
+    registry.executors.entry(executor)
+    plan = prepare(study, request, project, connect(project, create=False))
+    crew = 1
+    if plan.todo:
+        from research.execution import crew_of  # imports torch, which a finished study spares
+
+        crew = crew_of(executor, workers, request.device)
+        check_sizes(plan)
+    tracker = connect(project)
+    reconcile(tracker)
+    observe(plan)
+    failed: list[Outcome] = []
+    with parent_run(plan, tracker) as parent:
+        if plan.todo:
+            from research.execution import execute
+            from research.weights import drop_others, keep_weights
+
+            written = time.monotonic()
+            try:
+                for event in execute(plan, request, project, parent, executor, crew):
+                    observe(event)
+                    if not isinstance(event, Outcome) or event.status == "taken":
+                        continue
+                    plan = refreshed(plan, tracker, request, event.job.labels.fingerprint)
+                    drop_others(plan, tracker, project, event.job.labels.cell)
+                    failed += [event] if event.status == "failed" else []
+                    if time.monotonic() - written > WRITE_EVERY_S:
+                        parent.write(plan)
+                        written = time.monotonic()
+            finally:
+                parent.write(plan)
+            keep_weights(plan, tracker, project)
+        parent.failed = bool(failed)
+    return Carried(plan, parent.run_id, tuple(failed))
+
+
+def check_sizes(plan: Plan) -> None:
+    """Refuses a plan with nets that cannot take their input, naming all of them."""
+    from research.inspection import count
+
+    problems: list[str] = []
+    for cell in plan.cells:
+        try:
+            count(cell.recipe, len(plan.control_data.classes))
+        except InvalidInput as error:
+            problems += [f"cell '{cell.name}': {problem}" for problem in error.problems]
+    if problems:
+        raise InvalidInput(*problems)

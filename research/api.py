@@ -1,0 +1,91 @@
+"""The package's public functions, which the command line calls as well."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from research import design, reporting
+from research.ablation import DEFAULT_EXECUTOR, Observer, carry_out
+from research.data.location import locate
+from research.planning import Request
+from research.project import Project
+from research.reporting import Report
+from research.spec import RunSpec, Study
+from research.studies import load_study
+from research.tracking.database import connect
+from research.validation import complete_cells
+
+
+def plan(
+    study: str | Study, tuned: Mapping[str, Mapping[str, Any]] | None = None
+) -> tuple[RunSpec, ...]:
+    """A study, or its name, to its run specs, every default filled in, identical ones once.
+
+    ``tuned`` maps a cell's name to dotted paths and values of that cell alone. Raises
+    `research.InvalidInput` with everything that is wrong.
+    """
+    if isinstance(study, str):
+        study, origin = load_study(study, Project.find())
+        with origin.locating():
+            return plan(study, tuned)
+    cells = design.tuned_cells(design.cells(study), tuned or {})
+    source = locate(study.base.data.name, Project.find().root).source
+    return design.replicate(complete_cells(study, cells, source), study.seeds)
+
+
+def ablate(
+    study: str | Study,
+    *,
+    data: str | None = None,
+    design: str | None = None,
+    factors: Sequence[str] | None = None,
+    seeds: int | Sequence[int] | None = None,
+    epochs: int | None = None,
+    changes: Mapping[str, Any] | None = None,
+    device: str | None = None,
+    executor: str = DEFAULT_EXECUTOR,
+    workers: int | None = None,
+    fresh: bool = False,
+    accept_code: bool = False,
+    root: str | Path | None = None,
+    observe: Observer = lambda event: None,
+) -> Report:
+    """Plans a study, runs what is not finished, and reports it.
+
+    Raises `research.InvalidInput` before anything is started, KeyboardInterrupt when stopped; a
+    run that fails does not stop the others and stands in the report.
+    """
+    request = Request(
+        data=data,
+        design=design,
+        factors=factors,
+        seeds=list(seeds) if isinstance(seeds, Sequence) else seeds,
+        epochs=epochs,
+        changes=changes or {},
+        device=device,
+        fresh=fresh,
+        accept_code=accept_code,
+    )
+    project = Project.find(Path(root) if root else None)
+    done = carry_out(study, request, project, executor=executor, workers=workers, observe=observe)
+    return reporting.report(done.parent, connect(project), project)
+
+
+def report(study_name: str, *, root: str | Path | None = None) -> Report:
+    """A study's name, or a parent run's id, to its report, from tracked runs alone."""
+    project = Project.find(Path(root) if root else None)
+    return reporting.report(study_name, connect(project, create=False), project)
+
+
+def train(spec: RunSpec, *, device: str | None = None, root: str | Path | None = None) -> str:
+    """Trains and tests one spec, tracked under ``train/<model>``; gives its run id.
+
+    A finished run of the same spec and data is not trained again.
+    """
+    from research.single import train_one
+
+    project = Project.find(Path(root) if root else None)
+    return train_one(spec, replace(Request(), device=device), project).run_id

@@ -1,0 +1,92 @@
+"""Where and how a net computes: device, precision, layout, random streams, reproducibility."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from research.errors import InvalidInput
+
+DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
+STREAMS = ("init", "order", "augment", "dropout")
+
+
+@dataclass(frozen=True)
+class Arithmetic:
+    """Where a net computes, in what precision and memory layout."""
+
+    device: torch.device
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    memory_format: Literal["contiguous", "channels_last"] = "contiguous"
+
+    def autocast(self) -> contextlib.AbstractContextManager[Any]:
+        """The context that a forward pass runs in."""
+        if self.precision == "fp32":
+            return contextlib.nullcontext()
+        return torch.autocast(self.device.type, DTYPES[self.precision])
+
+    def place(self, net: nn.Module) -> nn.Module:
+        """A net onto the device, in the layout."""
+        return net.to(self.device, memory_format=self._layout)  # type: ignore[call-overload, no-any-return]
+
+    def lay_out(self, images: Tensor) -> Tensor:
+        """A batch in the layout."""
+        return images.contiguous(memory_format=self._layout)
+
+    @property
+    def _layout(self) -> torch.memory_format:
+        last = self.memory_format == "channels_last"
+        return torch.channels_last if last else torch.contiguous_format
+
+
+def find_device(name: str | None) -> torch.device:
+    """A device's name, or None for CUDA if present, else the CPU; raises `InvalidInput`."""
+    if name is None:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise InvalidInput(f"--device {name}: choose from cpu, cuda, cuda:0 ...") from None
+    if device.type not in ("cpu", "cuda"):
+        raise InvalidInput(f"--device {name}: choose from cpu, cuda, cuda:0 ...")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise InvalidInput(f"--device {name}: this machine has {torch.cuda.device_count()} GPUs")
+    return device
+
+
+def seeds(seed: int) -> dict[str, int]:
+    """A run's seed to one seed a stream: initial weights, order, augmentation, dropout."""
+    parts = np.random.SeedSequence(seed).generate_state(len(STREAMS), np.uint64)
+    return {name: int(part >> np.uint64(1)) for name, part in zip(STREAMS, parts, strict=True)}
+
+
+@contextlib.contextmanager
+def reproducible(device: torch.device, precision: str) -> Iterator[None]:
+    """Torch's global generator is given back as it was; in fp32 only exact algorithms are used."""
+    exact = torch.are_deterministic_algorithms_enabled()
+    devices = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices):
+        torch.use_deterministic_algorithms(precision == "fp32", warn_only=True)
+        try:
+            yield
+        finally:
+            torch.use_deterministic_algorithms(exact)
+
+
+def global_state(device: torch.device) -> Tensor:
+    """The state of torch's global generator of a device, which dropout draws from."""
+    return torch.cuda.get_rng_state(device) if device.type == "cuda" else torch.get_rng_state()
+
+
+def set_global_state(device: torch.device, state: Tensor) -> None:
+    """Puts back what `global_state` gave."""
+    if device.type == "cuda":
+        torch.cuda.set_rng_state(state, device)
+    else:
+        torch.set_rng_state(state)

@@ -1,0 +1,90 @@
+"""A spec and its data to a training that is ready to start: net, loss, optimiser, views."""
+
+from __future__ import annotations
+
+import json
+from collections import OrderedDict
+
+import torch
+
+from research import registry
+from research.arithmetic import Arithmetic, seeds
+from research.augment import View
+from research.data import Splits
+from research.losses import build_loss
+from research.models import build_model
+from research.preprocess import apply_once
+from research.spec import Recipe, RunSpec
+from research.training import Resident, State
+
+KEPT_SPLITS = 6  # two preprocessings of three splits
+_kept: OrderedDict[str, Resident] = OrderedDict()
+
+
+def assemble(spec: RunSpec, splits: Splits, arithmetic: Arithmetic) -> State:
+    """A complete spec to its state before the first epoch; seeds torch's global generator."""
+    streams = seeds(spec.seed)
+    size, channels = input_of(spec)
+    torch.manual_seed(streams["init"])
+    net = build_model(
+        spec.model.name,
+        len(splits.classes),
+        size=size,
+        in_channels=channels,
+        **spec.model.params,
+    )
+    net = arithmetic.place(net)
+    loss = build_loss(
+        spec.loss.name, class_counts=splits.class_counts().tolist(), **spec.loss.params
+    )
+    optimizer = registry.optimisers.get(spec.optim.name)(net.parameters(), **spec.optim.params)
+    schedule = registry.schedules.get(spec.schedule.name)
+    torch.manual_seed(streams["dropout"])
+    return State(
+        net=net,
+        loss=loss.to(arithmetic.device),
+        optimizer=optimizer,
+        schedule=schedule(spec.training.epochs, **spec.schedule.params),
+        view=view_of(spec),
+        arithmetic=arithmetic,
+        training=spec.training,
+        order=torch.Generator().manual_seed(streams["order"]),
+        augment=torch.Generator(arithmetic.device).manual_seed(streams["augment"]),
+    )
+
+
+def limited(splits: Splits, recipe: Recipe) -> Splits:
+    """The images that a recipe uses of a data set."""
+    params = recipe.data.params
+    return splits.limited(params["train_limit"], params["eval_limit"])  # type: ignore[arg-type]
+
+
+def input_of(recipe: Recipe) -> tuple[int, int]:
+    """A complete recipe to the side in pixels and the channels that its net takes."""
+    size, channels = recipe.data.params["size"], recipe.data.params["channels"]
+    assert isinstance(size, int) and isinstance(channels, int)
+    return size, channels
+
+
+def view_of(recipe: Recipe) -> View:
+    """A complete recipe to what its net sees of an image."""
+    size, channels = input_of(recipe)
+    return View(size, channels, recipe.preprocess, recipe.augment)  # type: ignore[arg-type]
+
+
+def resident(splits: Splits, name: str, recipe: Recipe, device: torch.device) -> Resident:
+    """One split of a recipe's images, preprocessed, on the device; the last few are kept."""
+    once = {
+        step: params
+        for step, params in recipe.preprocess.items()
+        if registry.preprocessing.entry(step).declared["stage"] == "once"
+    }
+    split = getattr(splits, name)
+    key = json.dumps([splits.digest, name, len(split), list(once.items()), str(device)])
+    if key not in _kept:
+        images = apply_once(split.images, once)  # type: ignore[arg-type]
+        _kept[key] = Resident.put(images, split.labels, device)
+        while len(_kept) > KEPT_SPLITS:
+            _kept.popitem(last=False)
+    _kept.move_to_end(key)
+    return _kept[key]

@@ -1,0 +1,74 @@
+"""A training on disk, so that a killed run goes on from its last finished epoch.
+
+``last.pt`` holds the state; the selected weights stand beside it in a file of their own that is
+written only when they change, named for their epoch so that the two can never disagree.
+"""
+
+from __future__ import annotations
+
+import pickle
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+
+from research.training import State
+
+
+class Checkpoint:
+    """The folder of one run, named by its fingerprint."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def save(self, state: State, code_digest: str) -> None:
+        """Writes the state after an epoch; the file is replaced whole."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        best = self.weights_file(state.best)
+        if not best.is_file():
+            _replace(best, lambda file: save_file(_contiguous(state), file))
+        content = {"code_digest": code_digest, **state.state_dict()}
+        _replace(self.folder / "last.pt", lambda file: torch.save(content, file))
+        for other in self.folder.glob("best-*.safetensors"):
+            if other != best:
+                other.unlink()
+
+    def load(self, state: State, code_digest: str) -> bool:
+        """Puts a saved state into ``state``; False where there is none that today's code made."""
+        file = self.folder / "last.pt"
+        if not file.is_file():
+            return False
+        try:
+            saved = torch.load(file, map_location="cpu", weights_only=True)
+            if saved.pop("code_digest") != code_digest:
+                return False
+            weights = load_file(self.weights_file(saved["best"]))
+        except (OSError, RuntimeError, EOFError, KeyError, ValueError, pickle.UnpicklingError):
+            return False  # cut off by a full disk or a crash of the machine: train anew
+        state.load_state_dict(saved)
+        state.best_weights = weights
+        return True
+
+    def weights_file(self, epoch: int) -> Path:
+        """Where the weights of the selected epoch stand."""
+        return self.folder / f"best-{epoch}.safetensors"
+
+    def keep_only_weights(self) -> None:
+        """Drops what only resuming needs, once a run is finished."""
+        (self.folder / "last.pt").unlink(missing_ok=True)
+
+    def clear(self) -> None:
+        """Removes everything."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _contiguous(state: State) -> dict[str, torch.Tensor]:
+    return {name: value.contiguous() for name, value in state.best_weights.items()}
+
+
+def _replace(file: Path, write: Callable[[Path], object]) -> None:
+    beside = file.with_name(file.name + ".part")
+    write(beside)
+    beside.replace(file)

@@ -1,0 +1,49 @@
+"""The command line: parses, calls the package's functions, prints. Imports nothing heavy.
+
+A command's heavy imports stand inside its body, so that ``--help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+from types import FrameType
+
+import typer
+
+from research.cli import ablate, look, report, train
+from research.errors import Interrupted, InvalidInput
+
+app = typer.Typer(
+    name="research",
+    help="Ablation studies of image classifiers: planned, run, tracked in MLflow, reported.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+for module in (ablate, train, report, look):
+    module.add_to(app)
+
+
+def main() -> None:
+    """Runs a command and exits: 0 done, 1 some runs failed, 2 wrong input, 130 interrupted."""
+    logging.basicConfig(format="%(message)s", stream=sys.stderr)
+    logging.getLogger("research").setLevel(logging.INFO)
+    signal.signal(signal.SIGTERM, _stop)
+    try:
+        app()
+    except InvalidInput as error:
+        for problem in error.problems:
+            typer.echo(f"error: {problem}", err=True)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:  # the reader of a pipe went away: `research models | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)
+
+
+def _stop(number: int, frame: FrameType | None) -> None:
+    raise Interrupted

@@ -1,0 +1,181 @@
+"""What ``research ablate`` does: a dry run's plan, or the study itself, printed."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+
+import typer
+from rich.table import Table
+
+from research import reporting
+from research.ablation import carry_out
+from research.cli import console
+from research.cli.progress import StudyProgress
+from research.cli.report import print_report
+from research.cost import PlanCost, cost_of
+from research.executors import Event
+from research.planning import Plan, PlannedRun, Request, prepare
+from research.project import Project
+from research.reporting import wording
+from research.tracking.database import connect
+
+MARKS = {"finished": "✓", "new": "·", "begun": "…", "stale": "!", "taken": "↻"}
+LEGEND = "✓ finished   · to run   … begun, goes on   ! made by other code   ↻ running elsewhere"
+
+
+def show_plan(name: str, request: Request, *, as_json: bool) -> None:
+    """Prints what would be run and what it would cost; tracks nothing."""
+    project = Project.find()
+    tracker = connect(project, create=False)
+    plan = prepare(name, request, project, tracker)
+    cost = cost_of(plan, request, tracker)
+    if as_json:
+        console.print_json(plan_as_json(plan, cost))
+        return
+    out = console.out()
+    for line in heading(plan):
+        out.print(line, markup=False)
+    out.print(_plan_table(plan, cost))
+    out.print(LEGEND, style="dim")
+    todo, finished = len(plan.todo), plan.distinct - len(plan.todo)
+    seconds = wording.duration(cost.total_s) if todo else "nothing"
+    out.print(
+        f"{plan.distinct} runs: {finished} finished, {todo} to run; about {seconds} on "
+        f"{cost.device}, {cost.disk_bytes / 1e6:,.0f} MB of disk"
+    )
+
+
+def conduct(
+    name: str, request: Request, executor: str, workers: int | None, *, as_json: bool
+) -> None:
+    """Carries the study out, prints its table; exits with 1 if a run failed, 130 if stopped."""
+    project = Project.find()
+    err = console.err()
+
+    def observe(event: Plan | Event) -> None:
+        if isinstance(event, Plan):
+            for line in heading(event):
+                err.print(line, markup=False)
+        progress(event)
+
+    try:
+        with StudyProgress(err) as progress:
+            done = carry_out(
+                name, request, project, executor=executor, workers=workers, observe=observe
+            )
+    except KeyboardInterrupt:
+        command = shlex.join(["research", *sys.argv[1:]])
+        err.print(f"stopped; what is finished is kept. Go on with: {command}", markup=False)
+        raise typer.Exit(130) from None
+    report = reporting.report(done.parent, connect(project), project)
+    if as_json:
+        console.print_json(report.as_json())
+    else:
+        print_report(report, project)
+    if done.failed:
+        raise typer.Exit(1)
+
+
+def heading(plan: Plan) -> list[str]:
+    """Which study runs, at which size, on which data."""
+    splits = plan.control_data
+    study = plan.study
+    sizes = ", ".join(f"{len(getattr(splits, part)):,} {part}" for part in ("train", "val", "test"))
+    training = plan.cells[0].recipe.training
+    params = plan.cells[0].recipe.data.params
+    limit = f", at most {params['train_limit']:,} for training" if params["train_limit"] else ""
+    lines = [
+        f"study     {study.name}: {study.title}" if study.title else f"study     {study.name}",
+        f"profile   {plan.profile}: {len(plan.cells)} cells x {len(study.seeds)} seeds, "
+        f"{training.epochs} epochs, {study.design.replace('_', ' ')}",
+        f"data      {plan.location.name} ({plan.location.why}): {sizes} images{limit}",
+        f"input     {params['size']} x {params['size']} pixels, {params['channels']} channels; "
+        f"{training.precision}, {training.memory_format.replace('_', ' ')}",
+    ]
+    if plan.location.synthetic:
+        lines.insert(
+            3, "          SYNTHETIC faces: for trying the program out, no result about people"
+        )
+    stale = [run for run in plan.runs if run.state == "stale"]
+    if stale:
+        lines.append(f"stale     {len(stale)} runs were made by other code; they are run again")
+    return lines
+
+
+def plan_as_json(plan: Plan, cost: PlanCost) -> dict[str, object]:
+    """A dry run for programs."""
+    return {
+        "study": plan.study.name,
+        "profile": plan.profile,
+        "data": {"source": plan.location.name, "synthetic": plan.location.synthetic},
+        "cells": [
+            {
+                "name": cell.name,
+                "role": cell.role,
+                "levels": cell.levels,
+                "parameters": cost.cells[cell.name].parameters,
+                "macs": cost.cells[cell.name].macs,
+                "run_s": cost.cells[cell.name].run_s,
+                "runs": [
+                    {"seed": run.seed, "state": run.state, "fingerprint": run.fingerprint}
+                    for run in plan.runs
+                    if run.cell.name == cell.name
+                ],
+            }
+            for cell in plan.cells
+        ],
+        "runs": plan.distinct,
+        "finished": plan.distinct - len(plan.todo),
+        "estimated_s": cost.total_s,
+        "disk_bytes": cost.disk_bytes,
+    }
+
+
+def _plan_table(plan: Plan, cost: PlanCost) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in ("cell", "changes"):
+        table.add_column(column)
+    for column in ("parameters", "MACs", "a run"):
+        table.add_column(column, justify="right")
+    table.add_column("seeds")
+    for cell in plan.cells:
+        one = cost.cells[cell.name]
+        runs = [run for run in plan.runs if run.cell.name == cell.name]
+        table.add_row(
+            cell.name,
+            _changes(plan, cell.name),
+            wording.amount(one.parameters),
+            wording.amount(one.macs),
+            wording.duration(one.run_s) if one.run_s is not None else "–",
+            " ".join(_mark(run) for run in runs),
+        )
+    return table
+
+
+def _changes(plan: Plan, name: str) -> str:
+    control, cell = plan.cells[0], next(c for c in plan.cells if c.name == name)
+    if cell.role == "context" and not cell.levels:
+        return "context, outside the contrasts"
+    changed = [
+        f"{factor}: {control.levels[factor]} → {level}"
+        for factor, level in cell.levels.items()
+        if level != control.levels[factor]
+    ]
+    same = _same_as(plan, name)
+    return "; ".join(changed) + (f" (the same runs as {same})" if same else "") or "–"
+
+
+def _same_as(plan: Plan, name: str) -> str:
+    """An earlier cell with the same recipe, whose runs serve this one too."""
+    mine = next(cell for cell in plan.cells if cell.name == name)
+    for cell in plan.cells:
+        if cell.name == name:
+            return ""
+        if cell.recipe.spec_hash == mine.recipe.spec_hash:
+            return cell.name
+    return ""
+
+
+def _mark(run: PlannedRun) -> str:
+    return f"{run.seed}{MARKS[run.state]}"

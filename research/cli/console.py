@@ -1,0 +1,43 @@
+"""Where things are printed: results to stdout, progress to stderr, plain text in a pipe."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from typing import IO, Any
+
+from rich.console import Console
+
+PLAIN_WIDTH = 160  # lines of a pipe or a file are not cut at 80
+
+
+def console(stream: IO[str]) -> Console:
+    """A console on a stream; colours and folding only for a terminal."""
+    width = None if stream.isatty() else PLAIN_WIDTH
+    return Console(file=stream, width=width, highlight=False, soft_wrap=not stream.isatty())
+
+
+def out() -> Console:
+    """For results."""
+    return console(sys.stdout)
+
+
+def err() -> Console:
+    """For progress."""
+    return console(sys.stderr)
+
+
+def print_json(content: Any) -> None:
+    """One JSON document on stdout; NaN, which JSON has not, as null."""
+    sys.stdout.write(json.dumps(_finite(content), indent=2) + "\n")
+
+
+def _finite(content: Any) -> Any:
+    if isinstance(content, dict):
+        return {name: _finite(value) for name, value in content.items()}
+    if isinstance(content, (list, tuple)):
+        return [_finite(value) for value in content]
+    if hasattr(content, "item"):  # a number of numpy's
+        content = content.item()
+    return None if isinstance(content, float) and not math.isfinite(content) else content

@@ -1,0 +1,47 @@
+"""Options that several commands share, and how their text is read."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from research.errors import InvalidInput
+
+Name = Annotated[str, typer.Argument(metavar="MODEL_OR_STUDY", help="A model, a study or a path.")]
+Data = Annotated[
+    str | None, typer.Option("--data", help="A data set's name or path: csv, npz, folder.")
+]
+Changes = Annotated[
+    list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help="Sets one value.")
+]
+Epochs = Annotated[int | None, typer.Option("--epochs", help="Epochs of every run.")]
+Device = Annotated[str | None, typer.Option("--device", help="cpu, cuda, cuda:1 ...")]
+Json = Annotated[bool, typer.Option("--json", help="Prints one JSON document, nothing else.")]
+Fresh = Annotated[bool, typer.Option("--fresh", help="Trains anew what is finished already.")]
+AcceptCode = Annotated[
+    bool, typer.Option("--accept-code", help="Counts finished runs of other code as finished.")
+]
+
+
+def read_seeds(text: str | None) -> Any:
+    """``5`` to 5 (the first five), ``3,7,11`` to a list; raises `InvalidInput`."""
+    if text is None:
+        return None
+    try:
+        numbers = [int(part) for part in text.split(",")]
+    except ValueError:
+        raise InvalidInput(
+            f"--seeds {text}: give a number of seeds, as in 5, or a list, as in 3,7,11"
+        ) from None
+    return numbers if "," in text else numbers[0]
+
+
+def read_names(text: str | None) -> list[str] | None:
+    """``a,b`` to names."""
+    if text is None:
+        return None
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    if not names:
+        raise InvalidInput("--factors: no factor named; give some, as in a,b")
+    return names

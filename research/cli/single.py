@@ -1,0 +1,85 @@
+"""What ``research train`` does: one run, printed."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+
+import typer
+from rich.progress import BarColumn, Progress, TextColumn
+
+from research import design
+from research.cli import console
+from research.planning import Request, find_study, sized
+from research.project import Project
+from research.reporting import wording
+from research.run import Done
+from research.single import train_one
+from research.spec import RunSpec
+from research.tracking.database import connect
+from research.training import Epoch, Step
+
+SHOWN = ("test/accuracy", "test/accuracy_no_leak", "test/macro_f1", "test/log_loss", "test/ece")
+
+
+def conduct(name: str, seed: int, request: Request, *, as_json: bool) -> None:
+    """Trains the control of a study, prints its scores."""
+    project = Project.find()
+    study, origin, location = find_study(name, request, project)
+    with origin.locating():
+        study = sized(study, "quick" if location.synthetic else "full", request)
+        spec = design.seeded(design.cells(study)[0].recipe, seed)
+    try:
+        done = _train(spec, request, project)
+    except KeyboardInterrupt:
+        command = shlex.join(["research", *sys.argv[1:]])
+        console.err().print(f"stopped; go on with: {command}", markup=False)
+        raise typer.Exit(130) from None
+    _print(done, project, as_json=as_json)
+
+
+def _train(spec: RunSpec, request: Request, project: Project) -> Done:
+    err = console.err()
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        TextColumn("{task.fields[text]}"),
+        console=err,
+        transient=True,
+        disable=not err.is_terminal,
+    ) as bars:
+        row = bars.add_task(spec.model.name, total=spec.training.epochs, text="")
+
+        def observe(record: RunSpec | Epoch | Step) -> None:
+            if isinstance(record, Step):
+                part = record.epoch - 1 + record.done / record.total
+                bars.update(row, completed=part, text=f"epoch {record.epoch}")
+            elif isinstance(record, Epoch):
+                text = (
+                    f"epoch {record.number}: loss {record.train_loss:.3f}, validation accuracy "
+                    f"{100 * record.val_accuracy:.1f} %, {record.images_per_s:.0f} images/s"
+                )
+                err.print(text, markup=False)
+                bars.update(row, completed=record.number, text="")
+
+        return train_one(spec, request, project, observe)
+
+
+def _print(done: Done, project: Project, *, as_json: bool) -> None:
+    run = connect(project).get(done.run_id)
+    assert run is not None
+    if as_json:
+        metrics = {k: v for k, v in run.metrics.items() if k.startswith(("test/", "selected/"))}
+        content = {"run_id": done.run_id, "status": done.how, "diverged": done.diverged}
+        console.print_json({**content, "metrics": metrics})
+        return
+    out = console.out()
+    if run.tags.get("synthetic") == "true":
+        out.print("SYNTHETIC data: these numbers say nothing about photographs of people.")
+    for name in SHOWN:
+        if name in run.metrics:
+            value = run.metrics[name]
+            text = f"{value:.3f}" if name == "test/log_loss" else f"{wording.percent(value)} %"
+            out.print(f"{wording.metric_name(name):24}{text}", markup=False)
+    out.print(f"run       {done.run_id} ({done.how})", markup=False)
+    out.print("browse    research ui", markup=False)

@@ -1,0 +1,43 @@
+"""``research train``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from research.cli import options
+
+
+def add_to(app: typer.Typer) -> None:
+    """Adds the command."""
+    app.command()(train)
+
+
+def train(
+    name: Annotated[
+        str, typer.Argument(metavar="MODEL_OR_RECIPE", help="A model, a recipe, a study, a path.")
+    ],
+    data: options.Data = None,
+    epochs: options.Epochs = None,
+    seed: Annotated[int, typer.Option(help="The run's seed.")] = 1,
+    changes: options.Changes = None,
+    device: options.Device = None,
+    fresh: options.Fresh = False,
+    accept_code: options.AcceptCode = False,
+    as_json: options.Json = False,
+) -> None:
+    """Trains and tests one run: a study's control, or a recipe."""
+    from research.cli import single
+    from research.planning import Request
+    from research.studies import parse_changes
+
+    request = Request(
+        data=data,
+        epochs=epochs,
+        changes=parse_changes(changes or []),
+        device=device,
+        fresh=fresh,
+        accept_code=accept_code,
+    )
+    single.conduct(name, seed, request, as_json=as_json)

@@ -1,0 +1,91 @@
+"""What a plan costs: sizes of nets, seconds of runs, bytes of disk."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from research.arithmetic import Arithmetic, find_device
+from research.assembly import limited
+from research.data import Splits
+from research.design import Cell
+from research.errors import InvalidInput
+from research.inspection import Cost, count, estimate_run_s
+from research.planning import Plan, Request
+from research.run import device_name
+from research.tracking import Tracker
+
+OVERHEAD_S = 0.5  # of a run: its start, its record, its artifacts
+PICTURES_BYTES = 120_000
+ADAM_COPIES = 4  # weights, two moments, the selected weights
+
+
+@dataclass(frozen=True)
+class PlanCost:
+    """Of each cell; and of all that is still to be run, in seconds and in bytes of disk."""
+
+    cells: Mapping[str, Cost]
+    total_s: float
+    disk_bytes: int
+    device: str
+
+
+def cost_of(plan: Plan, request: Request, tracker: Tracker) -> PlanCost:
+    """A plan to its cost. Seconds are of finished runs on this device, else of measured steps."""
+    device = find_device(request.device)
+    open_runs = {run.fingerprint: run.cell.name for run in plan.todo}
+    cells: dict[str, Cost] = {}
+    problems: list[str] = []
+    for cell in plan.cells:
+        data = _data_of(plan, cell)
+        try:
+            cells[cell.name] = count(cell.recipe, len(data.classes))
+        except InvalidInput as error:
+            problems += [f"cell '{cell.name}': {problem}" for problem in error.problems]
+    if problems:
+        raise InvalidInput(*problems)
+    here = f"{device.type}: {device_name(device)}"
+    for cell in plan.cells:
+        seconds = _tracked_run_s(plan, cell, tracker, here)
+        if seconds is None and cell.name in open_runs.values():
+            training = cell.recipe.training
+            arithmetic = Arithmetic(device, training.precision, training.memory_format)  # type: ignore[arg-type]
+            seconds = estimate_run_s(cell.recipe, _data_of(plan, cell), arithmetic)
+        cells[cell.name] = replace(cells[cell.name], run_s=seconds)
+    return PlanCost(
+        cells=cells,
+        total_s=sum((cells[name].run_s or 0) + OVERHEAD_S for name in open_runs.values()),
+        disk_bytes=_disk_bytes(plan, cells, list(open_runs.values())),
+        device=here,
+    )
+
+
+def _tracked_run_s(plan: Plan, cell: Cell, tracker: Tracker, device: str) -> float | None:
+    """The median seconds of a cell's finished runs on this device, or None."""
+    ids = [r.run_id for r in plan.runs if r.cell.name == cell.name and r.state == "finished"]
+    found = [run for run in (tracker.get(run_id or "") for run_id in ids) if run is not None]
+    seconds = [
+        run.metrics["epoch_s"] * cell.recipe.training.epochs
+        for run in found
+        if run.tags.get("device") == device and "epoch_s" in run.metrics
+    ]
+    return statistics.median(seconds) if seconds else None
+
+
+def _disk_bytes(plan: Plan, cells: Mapping[str, Cost], open_runs: list[str]) -> int:
+    """Predictions and pictures of every run, weights that are kept, the largest checkpoint."""
+    if not open_runs:
+        return 0
+    used = limited(plan.control_data, plan.cells[0].recipe)
+    rows = len(used.val) + len(used.test)
+    each = rows * (2 * len(used.classes) + 4) + PICTURES_BYTES
+    kept = open_runs if plan.study.save == "all" else sorted(set(open_runs))
+    weights = sum(cells[name].weights_bytes for name in kept) if plan.study.save != "none" else 0
+    checkpoint = ADAM_COPIES * max(cells[name].weights_bytes for name in open_runs)
+    return len(open_runs) * each + 2 * weights + checkpoint
+
+
+def _data_of(plan: Plan, cell: Cell) -> Splits:
+    digest = next(run.data_digest for run in plan.runs if run.cell.name == cell.name)
+    return plan.data[digest]

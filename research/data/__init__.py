@@ -1,0 +1,108 @@
+"""Data sets: one file a source; here what every source gives, and `load_data`.
+
+A source is a function ``(path, *, ...) -> Decoded`` in a file of this folder, registered with
+``@sources.register()``; beside it stands ``accepts(path) -> bool``, which tells whether a file or
+folder is of its layout. What it decodes is kept in a cache by the content of what it read.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+SPLITS = ("train", "val", "test")
+EMOTIONS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
+
+
+@dataclass(frozen=True)
+class Split:
+    """Images ``(N, H, W, C)`` uint8 and labels ``(N,)`` int64 of one part of a data set.
+
+    ``soft_labels`` ``(N, K)`` float32 are probabilities of the classes, ``groups`` ``(N,)`` int64
+    the persons; None where a set has none. ``leaked`` ``(N,)`` bool: the same pixels stand in an
+    earlier split too.
+    """
+
+    images: NDArray[np.uint8]
+    labels: NDArray[np.int64]
+    soft_labels: NDArray[np.float32] | None = None
+    groups: NDArray[np.int64] | None = None
+    leaked: NDArray[np.bool_] | None = None
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def take(self, rows: NDArray[np.int64]) -> Split:
+        """Only the rows given, in their order."""
+        parts = (self.images, self.labels, self.soft_labels, self.groups, self.leaked)
+        return Split(*(None if part is None else part[rows] for part in parts))  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """What a source reads: three splits, the names of the classes by label."""
+
+    train: Split
+    val: Split
+    test: Split
+    classes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Splits:
+    """A data set, decoded: training, validation and test parts, memory-mapped from the cache.
+
+    ``digest`` identifies the decoded arrays, whatever file they came from; ``source`` is what they
+    were read from; ``synthetic`` is true of pictures that were drawn, not taken.
+    """
+
+    train: Split
+    val: Split
+    test: Split
+    classes: tuple[str, ...]
+    digest: str
+    source: str
+    synthetic: bool = False
+
+    def class_counts(self) -> NDArray[np.int64]:
+        """Training images of each class, ``(K,)``."""
+        return np.bincount(self.train.labels, minlength=len(self.classes))
+
+    def limited(self, train: int | None, evaluation: int | None) -> Splits:
+        """At most so many images a split, every class in its proportion, the first ones of each."""
+        if train is None and evaluation is None:
+            return self
+        limits = {"train": train, "val": evaluation, "test": evaluation}
+        parts = {name: first(getattr(self, name), limits[name]) for name in SPLITS}
+        return Splits(**parts, **{n: getattr(self, n) for n in _DESCRIPTION})
+
+
+_DESCRIPTION = ("classes", "digest", "source", "synthetic")
+
+
+def first(split: Split, limit: int | None) -> Split:
+    """First images of each class, in its proportion but at least one; about ``limit`` in all."""
+    if limit is None or limit >= len(split):
+        return split
+    labels = np.asarray(split.labels)
+    kept = []
+    for label in np.unique(labels):
+        rows = np.flatnonzero(labels == label)
+        kept.append(rows[: max(1, round(limit * len(rows) / len(labels)))])
+    return split.take(np.sort(np.concatenate(kept)))
+
+
+def load_data(name_or_path: str | Path = "auto", **params: Any) -> Splits:
+    """A data set's name or a path (csv, npz, folder) to its splits; decoded once, then mapped.
+
+    ``params`` are those of the source that reads it, such as ``val_fraction``. Raises
+    `research.errors.InvalidInput` with file, line and value where something is wrong.
+    """
+    from research.data.cache import load
+    from research.data.location import locate
+
+    return load(locate(str(name_or_path)), params)

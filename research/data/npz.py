@@ -1,0 +1,103 @@
+"""Arrays in one file: ``images``, ``labels`` and, if there is a split, ``usage``."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from research.data import EMOTIONS, SPLITS, Decoded, Split
+from research.data.splitting import split_off
+from research.errors import InvalidInput
+from research.registry import Fraction, sources
+
+MAX_BYTES = 8 * 1024**3
+ARRAYS = ("images", "labels", "usage", "classes", "groups")
+
+
+def accepts(path: Path) -> bool:
+    """Whether a path is a ``.npz`` file."""
+    return path.suffix.lower() == ".npz" and path.is_file()
+
+
+@sources.register()
+def npz(path: Path, *, val_fraction: Fraction = 0.1, test_fraction: Fraction = 0.1) -> Decoded:
+    """A .npz with images (N, H, W[, C]) uint8, labels (N,), usage (N,) 0 train 1 val 2 test.
+
+    ``classes`` names the labels (FER2013's by default), ``groups`` the persons. Without ``usage``
+    the fractions are held out. Raises `InvalidInput` with file, array and value.
+    """
+    arrays = _read(path)
+    images = _images(arrays, path)
+    classes = _classes(arrays, path)
+    labels = _whole(arrays, "labels", len(images), len(classes), path)
+    groups = None
+    if "groups" in arrays:
+        groups = np.unique(arrays["groups"], return_inverse=True)[1].astype(np.int64)
+    everything = Split(images, labels, groups=groups)
+    if "usage" not in arrays:
+        rest, test = split_off(everything, test_fraction)
+        train, val = split_off(rest, val_fraction / (1 - test_fraction))
+        return Decoded(train, val, test, classes)
+    usage = _whole(arrays, "usage", len(images), len(SPLITS), path)
+    parts = (everything.take(np.flatnonzero(usage == code)) for code in range(len(SPLITS)))
+    return Decoded(*parts, classes=classes)
+
+
+def _read(path: Path) -> dict[str, NDArray[Any]]:
+    """A file to its arrays, without unpickling and without unpacking more than fits."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            size = sum(item.file_size for item in archive.infolist())
+        if size > MAX_BYTES:
+            raise InvalidInput(f"{path}: holds {size / 1e9:.1f} GB, at most {MAX_BYTES / 1e9:.1f}")
+        with np.load(path, allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in ARRAYS if name in archive}
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        if isinstance(error, InvalidInput):
+            raise
+        raise InvalidInput(f"{path}: is not a readable .npz file: {error}") from None
+    for name in ("images", "labels"):
+        if name not in arrays:
+            raise InvalidInput(f"{path}: no array '{name}'; it has {', '.join(arrays) or 'none'}")
+    return arrays
+
+
+def _images(arrays: dict[str, NDArray[Any]], path: Path) -> NDArray[np.uint8]:
+    images = arrays["images"]
+    images = images[..., None] if images.ndim == 3 else images
+    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[-1] not in (1, 3):
+        raise InvalidInput(
+            f"{path}: images are {images.dtype} {images.shape}; give uint8 (N, H, W), "
+            "(N, H, W, 1) or (N, H, W, 3)"
+        )
+    return images
+
+
+def _classes(arrays: dict[str, NDArray[Any]], path: Path) -> tuple[str, ...]:
+    if "classes" not in arrays:
+        return EMOTIONS
+    classes = tuple(str(name).lower() for name in arrays["classes"].ravel())
+    if len(set(classes)) < len(classes):
+        raise InvalidInput(f"{path}: classes {', '.join(classes)}: a name stands twice")
+    return classes
+
+
+def _whole(
+    arrays: dict[str, NDArray[Any]], name: str, count: int, below: int, path: Path
+) -> NDArray[np.int64]:
+    """An array of codes from 0 to ``below`` - 1, one an image."""
+    values = arrays[name]
+    if values.shape != (count,) or values.dtype.kind not in "iu":
+        raise InvalidInput(
+            f"{path}: {name} are {values.dtype} {values.shape}; give whole numbers ({count},)"
+        )
+    wrong = np.flatnonzero((values < 0) | (values >= below))
+    if len(wrong):
+        raise InvalidInput(
+            f"{path}: {name}[{wrong[0]}] is {values[wrong[0]]}; give 0 to {below - 1}"
+        )
+    return values.astype(np.int64)

@@ -1,0 +1,235 @@
+"""A study to its cells, cells times seeds to run specs. Pure: no torch, MLflow, disk, clock."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal, TypeVar
+
+from research.errors import InvalidInput, suggest
+from research.spec import Factor, Recipe, RunSpec, Study
+
+MAX_CELLS = 1024
+MAX_NAME = 200  # MLflow keeps 250 characters of a metric's name, and ours carry a prefix
+
+Levels = dict[str, str]  # factor to level
+R = TypeVar("R", bound=Recipe)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One setting of the factors: its slug, its level of every factor, and the recipe they make."""
+
+    name: str
+    role: Literal["control", "contrast", "context"]
+    levels: Levels
+    recipe: Recipe
+
+
+def cells(study: Study) -> tuple[Cell, ...]:
+    """A study to its distinct settings: control first, contrasts, then context cells."""
+    control, *others = _DESIGNS[study.design](study)
+    base = setting(study, control)
+    made = [Cell("control", "control", control, base)]
+    for levels in others:
+        name = cell_name(study, control, levels)
+        made.append(Cell(name, "contrast", levels, setting(study, levels)))
+    if study.design == "add_one_in":
+        full = {name: factor.control for name, factor in study.factors.items()}
+        made.append(Cell("full", "context", full, setting(study, full)))
+    for name, changes in study.context.items():
+        made.append(Cell(name, "context", {}, _labelled(f"context.{name}", base, changes)))
+    _check_names(made)
+    return tuple(made)
+
+
+def plan(study: Study, tuned: Mapping[str, Mapping[str, Any]] | None = None) -> tuple[RunSpec, ...]:
+    """A study to its run specs, as it states them; ``tuned`` as in `tuned_cells`."""
+    return replicate(tuned_cells(cells(study), tuned or {}), study.seeds)
+
+
+def tuned_cells(made: Sequence[Cell], tuned: Mapping[str, Mapping[str, Any]]) -> tuple[Cell, ...]:
+    """Cells with what was found for each alone: a cell's name to dotted paths and values."""
+    names = [cell.name for cell in made]
+    unknown = [name for name in tuned if name not in names]
+    if unknown:
+        raise InvalidInput(*(f"tuned: no cell '{name}'{suggest(name, names)}" for name in unknown))
+    return tuple(
+        replace(
+            cell,
+            recipe=_labelled(f"tuned.{cell.name}", cell.recipe, tuned.get(cell.name, {})),
+        )
+        for cell in made
+    )
+
+
+def replicate(made: Sequence[Cell], seeds: Sequence[int]) -> tuple[RunSpec, ...]:
+    """Cells times seeds, identical specs once, all cells of the first seed before the second's.
+
+    An interrupted study has whole replicates because the seeds come in this order.
+    """
+    specs = [seeded(cell.recipe, seed) for seed in seeds for cell in made]
+    return tuple({spec.spec_hash: spec for spec in specs}.values())
+
+
+def seeded(recipe: Recipe, seed: int) -> RunSpec:
+    """A recipe and a seed to a run spec."""
+    return RunSpec.model_validate(recipe.model_dump() | {"seed": seed})
+
+
+def select(study: Study, names: Sequence[str]) -> Study:
+    """The same study with only the named factors; the others stay at their control level."""
+    unknown = [name for name in names if name not in study.factors]
+    if unknown:
+        raise InvalidInput(
+            *(
+                f"factor '{name}': {study.name} has no such factor{suggest(name, study.factors)}"
+                for name in unknown
+            )
+        )
+    dropped = {name: f.control for name, f in study.factors.items() if name not in names}
+    kept = {name: study.factors[name] for name in names}
+    base = setting(study, dropped)
+    return study.model_copy(update={"base": base, "factors": kept})
+
+
+def with_base(study: Study, changes: Mapping[str, Any], origin: str = "--set") -> Study:
+    """The same study with ``changes`` to its base; a path that a factor decides is refused."""
+    problems = [
+        f"{origin} {path}: the factor '{name}' decides {inner}, so this would change nothing; "
+        f"leave that factor out (--factors) or change its levels in the study"
+        for path in changes
+        for name, factor in study.factors.items()
+        for inner in sorted(factor.paths)
+        if path == inner or path.startswith(inner + ".")
+    ]
+    try:
+        base = study.base.override(changes)
+    except InvalidInput as error:
+        problems = [f"{origin} {problem}" for problem in error.problems] + problems
+    if problems:
+        raise InvalidInput(*problems)
+    return study.model_copy(update={"base": base})
+
+
+def setting(study: Study, levels: Levels) -> Recipe:
+    """Factors' levels to a recipe: whole references apply before paths inside them."""
+    changes: dict[str, Any] = {}
+    owner: dict[str, str] = {}
+    for name, level in levels.items():
+        for path, value in study.factors[name].assignments(level).items():
+            if path in owner:
+                raise InvalidInput(
+                    f"factors.{name}.levels.{level}: {path} is set by the factor '{owner[path]}' "
+                    "too; let one factor decide it"
+                )
+            changes[path], owner[path] = value, name
+    try:
+        return study.base.override(changes)
+    except InvalidInput as error:
+        where = {path: f"factors.{name}.levels.{levels[name]}" for path, name in owner.items()}
+        raise InvalidInput(*(_placed(problem, where) for problem in error.problems)) from None
+
+
+def cell_name(study: Study, control: Levels, levels: Levels) -> str:
+    """A cell's slug: ``no-<factor>`` where a part is left out, else ``<factor>-<level>`` joined."""
+    changed = [name for name in levels if levels[name] != control[name]]
+    if study.design == "leave_one_out" and len(changed) == 1:
+        factor = study.factors[changed[0]]
+        if levels[changed[0]] == factor.absent:
+            return f"no-{changed[0]}"
+    return "__".join(f"{name}-{levels[name]}" for name in changed)
+
+
+def _leave_one_out(study: Study) -> list[Levels]:
+    control = _controls(study)
+    return [control] + [control | {name: _absent(study, name)} for name in study.factors]
+
+
+def _add_one_in(study: Study) -> list[Levels]:
+    bare = {name: _absent(study, name) for name in study.factors}
+    return [bare] + [bare | {name: factor.control} for name, factor in study.factors.items()]
+
+
+def _one_at_a_time(study: Study) -> list[Levels]:
+    control = _controls(study)
+    return [control] + [
+        control | {name: level}
+        for name, factor in study.factors.items()
+        for level in factor.levels
+        if level != factor.control
+    ]
+
+
+def _full_factorial(study: Study) -> list[Levels]:
+    """Two levels (present, removed) of a factor that names what is removed, else all of them."""
+    options = [_crossed(factor) for factor in study.factors.values()]
+    count = 1
+    for levels in options:
+        count *= len(levels)
+    if count > MAX_CELLS:
+        raise InvalidInput(
+            f"design full_factorial: {count} cells of {len(options)} factors, at most {MAX_CELLS}; "
+            "choose fewer factors (--factors a,b)"
+        )
+    return [dict(zip(study.factors, levels, strict=True)) for levels in itertools.product(*options)]
+
+
+_DESIGNS: dict[str, Callable[[Study], list[Levels]]] = {
+    "leave_one_out": _leave_one_out,
+    "add_one_in": _add_one_in,
+    "one_at_a_time": _one_at_a_time,
+    "full_factorial": _full_factorial,
+}
+
+
+def _controls(study: Study) -> Levels:
+    return {name: factor.control for name, factor in study.factors.items()}
+
+
+def _crossed(factor: Factor) -> list[str]:
+    if factor.absent is not None:
+        return [factor.control, factor.absent]
+    return sorted(factor.levels, key=lambda level: level != factor.control)
+
+
+def _absent(study: Study, name: str) -> str:
+    factor = study.factors[name]
+    if factor.absent is None:
+        raise InvalidInput(
+            f"factors.{name}: {len(factor.levels)} levels and none named as 'removed', which "
+            f"{study.design} needs; name one of {', '.join(factor.levels)}, or use the design "
+            "one_at_a_time"
+        )
+    return factor.absent
+
+
+def _labelled(where: str, recipe: R, changes: Mapping[str, Any]) -> R:
+    try:
+        return recipe.override(changes)
+    except InvalidInput as error:
+        raise InvalidInput(*(f"{where}: {problem}" for problem in error.problems)) from None
+
+
+def _placed(problem: str, where: Mapping[str, str]) -> str:
+    """A problem at a path, with the place in the study that set that path."""
+    for path in sorted(where, key=len, reverse=True):
+        if problem.startswith(path):
+            return f"{where[path]}: {problem}"
+    return problem
+
+
+def _check_names(made: Sequence[Cell]) -> None:
+    names = [cell.name for cell in made]
+    problems = [
+        f"cell '{n}': the name is used twice" for n in sorted({*names}) if names.count(n) > 1
+    ]
+    problems += [
+        f"cell '{name[:40]}...': the name has {len(name)} characters, at most {MAX_NAME}; "
+        "use shorter names for factors and levels, or fewer factors"
+        for name in names
+        if len(name) > MAX_NAME
+    ]
+    if problems:
+        raise InvalidInput(*problems)

@@ -1,0 +1,19 @@
+"""Jobs one after the other, in this process."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from research.executors import Event, Runner, Started, conduct
+from research.registry import executors
+
+
+@executors.register(most=1)
+def inline(run: Runner, jobs: Sequence[Any], workers: int) -> Iterator[Event]:
+    """One job after the other, in this process."""
+    own = run.share(0, workers)
+    for job in jobs:
+        yield Started(job)
+        yield from conduct(own, job)
+    own.finish()

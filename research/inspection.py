@@ -1,0 +1,151 @@
+"""What a recipe costs before it is run: parameters, MACs, seconds; and the fastest arithmetic.
+
+Timings are of real training steps on the study's own data; nothing is tracked.
+"""
+
+from __future__ import annotations
+
+import functools
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from research import registry
+from research.arithmetic import Arithmetic, reproducible
+from research.assembly import assemble, input_of, limited, resident
+from research.data import Splits
+from research.design import seeded
+from research.models import check_size, shape_only
+from research.spec import Recipe, Ref
+from research.training import EVALUATION_BATCH, predict, train_step
+
+PROBE_STEPS = 3
+PROBE_GAIN = 1.05  # what another arithmetic must gain over plain fp32 to be worth a choice
+BYTES_PER_PARAMETER = 4
+CLASSES = 7  # of FER2013, which published sizes are told for
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Of one cell: parameters, MACs an image, and the seconds and bytes of one run."""
+
+    parameters: int
+    macs: int
+    run_s: float | None = None
+    weights_bytes: int = 0
+
+
+def count(recipe: Recipe, num_classes: int) -> Cost:
+    """A complete recipe to its net's size; refuses an input size that the net cannot take."""
+    size, channels = input_of(recipe)
+    return _count(recipe.model.model_dump_json(), num_classes, size, channels)
+
+
+@functools.lru_cache(maxsize=256)
+def _count(model: str, num_classes: int, size: int, channels: int) -> Cost:
+    ref = Ref.model_validate_json(model)
+    check_size(ref, num_classes, size, channels)
+    net = shape_only(ref, num_classes, size, channels).eval()
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        net(torch.empty(1, channels, size, size, device="meta"))
+    parameters = sum(parameter.numel() for parameter in net.parameters())
+    buffers = sum(buffer.numel() for buffer in net.buffers())
+    return Cost(
+        parameters=parameters,
+        macs=counter.get_total_flops() // 2,
+        weights_bytes=(parameters + buffers) * BYTES_PER_PARAMETER,
+    )
+
+
+def published() -> list[dict[str, Any]]:
+    """Every model as published: family, input, parameters and MACs with 7 classes, factors."""
+    rows = []
+    for name in registry.models.names():
+        entry = registry.models.entry(name)
+        ref, _ = registry.models.check(Ref(name=name))
+        size, channels = entry.declared["size"], entry.declared["channels"]
+        cost = _count(ref.model_dump_json(), CLASSES, size, channels)
+        rows.append(
+            {
+                "name": name,
+                "family": entry.declared["family"],
+                "size": size,
+                "channels": channels,
+                "parameters": cost.parameters,
+                "macs": cost.macs,
+                "factors": list(entry.declared["factors"]),
+                "about": entry.about,
+            }
+        )
+    return rows
+
+
+def estimate_run_s(recipe: Recipe, splits: Splits, arithmetic: Arithmetic) -> float:
+    """Seconds that one run of a complete recipe takes, from a few measured steps."""
+    used = limited(splits, recipe)
+    step_s, image_s = _time(recipe, used, arithmetic, PROBE_STEPS)
+    steps = len(used.train) / recipe.training.batch_size
+    epoch_s = steps * step_s + len(used.val) * image_s
+    views = 2 if recipe.test.views == "flip" else 1
+    return recipe.training.epochs * epoch_s + (len(used.val) + len(used.test)) * image_s * views
+
+
+def choose_arithmetic(recipe: Recipe, splits: Splits, device: torch.device) -> dict[str, str]:
+    """A complete recipe to the precision and layout that its ``auto`` values stand for.
+
+    What is not ``auto`` is kept. Plain fp32 is left only for a gain of 5 %.
+    """
+    training = recipe.training
+    precisions = _precisions(device) if training.precision == "auto" else (training.precision,)
+    layouts: tuple[str, ...] = ("contiguous", "channels_last")
+    if training.memory_format != "auto":
+        layouts = (training.memory_format,)
+    options = [Arithmetic(device, p, m) for p in precisions for m in layouts]  # type: ignore[arg-type]
+    if len(options) == 1:
+        return _named(options[0])
+    used = limited(splits, recipe)
+    seconds = {option: _time(recipe, used, option, PROBE_STEPS)[0] for option in options}
+    best = min(seconds, key=lambda option: seconds[option])
+    return _named(best if seconds[options[0]] > PROBE_GAIN * seconds[best] else options[0])
+
+
+def _named(arithmetic: Arithmetic) -> dict[str, str]:
+    return {"precision": arithmetic.precision, "memory_format": arithmetic.memory_format}
+
+
+def _precisions(device: torch.device) -> tuple[Literal["fp32", "bf16"], ...]:
+    """What is worth a probe: bf16 without instructions of its own can be 20 times slower."""
+    if device.type == "cuda":
+        return ("fp32", "bf16") if torch.cuda.is_bf16_supported(False) else ("fp32",)
+    able = getattr(torch.cpu, "get_capabilities", dict)()
+    native = able.get("avx512_bf16") or able.get("amx_bf16") or able.get("bf16")
+    return ("fp32", "bf16") if native else ("fp32",)
+
+
+def _time(recipe: Recipe, used: Splits, arithmetic: Arithmetic, steps: int) -> tuple[float, float]:
+    """Median seconds of a training step, and seconds an image of evaluation."""
+    device = arithmetic.device
+    with reproducible(device, arithmetic.precision):
+        state = assemble(seeded(recipe, 0), used, arithmetic)
+        train = resident(used, "train", recipe, device)
+        size = min(recipe.training.batch_size, len(train))
+        images, labels = train.images[:size], train.labels[:size]
+        state.net.train()
+        taken = [
+            _seconds(lambda: train_step(state, images, labels), device) for _ in range(steps + 1)
+        ]
+        images = train.images[: min(EVALUATION_BATCH, size)]
+        forward = _seconds(lambda: predict(state.net, state.view, images, arithmetic), device)
+    return sorted(taken[1:])[steps // 2], forward / len(images)
+
+
+def _seconds(work: Callable[[], object], device: torch.device) -> float:
+    started = time.perf_counter()
+    work()
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter() - started

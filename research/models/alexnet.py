@@ -1,0 +1,78 @@
+"""AlexNet: Krizhevsky, Sutskever and Hinton, NeurIPS 2012, the single-column net."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from research.models.layers import init_weights, map_size
+from research.registry import Fraction, models
+
+CONVS = ((256, 5), (384, 3), (384, 3), (256, 3))  # channels and kernel after the stem
+
+
+class AlexNet(nn.Module):
+    """Five convolutions and three fully connected layers, no batch norm."""
+
+    def __init__(self, features: nn.Module, classifier: nn.Module) -> None:
+        super().__init__()
+        self.features = features
+        self.classifier = classifier
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Images ``(N, C, H, W)`` to logits ``(N, K)``."""
+        logits: Tensor = self.classifier(torch.flatten(self.features(x), 1))
+        return logits
+
+
+@models.register(
+    family="alexnet",
+    size=227,
+    channels=3,
+    factors={
+        "dropout": {
+            "path": "model.params.dropout",
+            "levels": {"half": 0.5, "none": 0.0},
+            "control": "half",
+            "removed": "none",
+            "about": "dropout before the first two fully connected layers",
+        },
+        "response_norm": {
+            "path": "model.params.local_response_norm",
+            "levels": {"present": True, "absent": False},
+            "control": "present",
+            "removed": "absent",
+            "about": "local response normalisation after the first two convolutions",
+        },
+    },
+)
+def alexnet(
+    num_classes: int,
+    size: int,
+    in_channels: int,
+    *,
+    local_response_norm: bool = True,
+    dropout: Fraction = 0.5,
+) -> nn.Module:
+    """The 2012 single-column net: 58.3 M parameters at 227 pixels."""
+    layers: list[nn.Module] = [nn.Conv2d(in_channels, 96, 11, stride=4, padding=2), nn.ReLU()]
+    channels = 96
+    for number, (out, kernel) in enumerate(CONVS):
+        if number < 2:
+            if local_response_norm:  # section 3.3: k 2, n 5, alpha 1e-4, beta .75
+                layers.append(nn.LocalResponseNorm(5, alpha=1e-4, beta=0.75, k=2.0))
+            layers.append(nn.MaxPool2d(3, 2))
+        layers += [nn.Conv2d(channels, out, kernel, padding=kernel // 2), nn.ReLU()]
+        channels = out
+    features = nn.Sequential(*layers, nn.MaxPool2d(3, 2))
+    side = map_size(features, in_channels, size)
+    classifier = nn.Sequential(
+        nn.Dropout(dropout),
+        nn.Linear(channels * side * side, 4096),
+        nn.ReLU(),
+        nn.Dropout(dropout),
+        nn.Linear(4096, 4096),
+        nn.ReLU(),
+        nn.Linear(4096, num_classes),
+    )
+    return init_weights(AlexNet(features, classifier))

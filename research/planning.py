@@ -1,0 +1,251 @@
+"""A study, as asked for, to a plan: what is to be run, what is finished, what it rests on.
+
+Nothing is tracked here; the only thing that may be written is the cache of decoded data.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from research import design
+from research.data import Splits
+from research.data.cache import load
+from research.data.location import Location, locate
+from research.design import Cell, seeded
+from research.errors import InvalidInput
+from research.project import Project
+from research.registry import code_digest
+from research.spec import Input, Recipe, RunSpec, Study, content_hash, fingerprint
+from research.studies import Origin, load_study
+from research.tracking import Tracked, Tracker
+from research.tracking.recording import finished, resumable, taken
+from research.validation import complete_cells
+
+PlannedState = Literal["finished", "stale", "begun", "taken", "new"]
+
+
+@dataclass(frozen=True)
+class Request:
+    """What was asked for, beside the study itself; None is the study's own."""
+
+    data: str | None = None
+    design: str | None = None
+    factors: Sequence[str] | None = None
+    seeds: Any = None
+    epochs: int | None = None
+    changes: Mapping[str, Any] = field(default_factory=dict)
+    profile: Literal["quick", "full"] | None = None
+    device: str | None = None
+    fresh: bool = False
+    accept_code: bool = False
+
+
+@dataclass(frozen=True)
+class PlannedRun:
+    """One cell and seed: its complete spec, its identity, and what is known of it already."""
+
+    cell: Cell
+    seed: int
+    spec: RunSpec
+    fingerprint: str
+    data_digest: str
+    code_digest: str
+    state: PlannedState
+    run_id: str | None = None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A study ready to be run; ``resolved`` is what its ``auto`` values stand for."""
+
+    study: Study
+    profile: Literal["quick", "full"]
+    location: Location
+    data: Mapping[str, Splits]
+    cells: tuple[Cell, ...]
+    runs: tuple[PlannedRun, ...]
+    resolved: Mapping[str, str]
+    declared_hash: str
+    study_hash: str
+    parent: Tracked | None
+
+    @property
+    def control_data(self) -> Splits:
+        """The data of the control cell."""
+        return self.data[self.runs[0].data_digest]
+
+    @property
+    def todo(self) -> tuple[PlannedRun, ...]:
+        """Runs that are not finished, identical ones once."""
+        open_runs = (run for run in self.runs if run.state != "finished")
+        return tuple({run.fingerprint: run for run in reversed([*open_runs])}.values())[::-1]
+
+    @property
+    def distinct(self) -> int:
+        """How many different runs there are."""
+        return len({run.fingerprint for run in self.runs})
+
+
+def find_study(
+    name: str | Study, request: Request, project: Project
+) -> tuple[Study, Origin, Location]:
+    """A study or its name to the study that is asked for: its design, factors and data."""
+    if isinstance(name, Study):
+        study, origin = name, Origin(Path(), {})
+    else:
+        study, origin = load_study(name, project)
+    if request.design is not None:
+        study = _designed(study, request.design)
+    if request.factors is not None:
+        with origin.locating():
+            study = design.select(study, request.factors)
+    location = locate(request.data or study.base.data.name, project.root)
+    return study, origin, location
+
+
+def prepare(
+    name: str | Study,
+    request: Request,
+    project: Project,
+    tracker: Tracker,
+) -> Plan:
+    """A study and what is asked of it to a plan. Raises `InvalidInput` with all that is wrong."""
+    study, origin, location = find_study(name, request, project)
+    with origin.locating():
+        profile = request.profile or ("quick" if location.synthetic else "full")
+        study = sized(study, profile, request)
+        study = _located(study, location)
+        cells = complete_cells(study, design.cells(study), location.source)
+        _check_differ(cells)
+    data = {cell.name: load(location, own_params(cell.recipe)) for cell in cells}
+    digest = data["control"].digest
+    declared = content_hash([study.question_hash, digest])
+    resolved = _resolve(cells[0].recipe, data["control"], declared, request, tracker)
+    study, cells = _with_resolved(study, cells, resolved)
+    study_hash = content_hash([study.question_hash, digest])
+    parents = tracker.find(kind="study", study_hash=study_hash)
+    runs = tuple(
+        _look_up(cell, seed, data[cell.name].digest, request, tracker)
+        for seed in study.seeds
+        for cell in cells
+    )
+    return Plan(
+        study=study,
+        profile=profile,
+        location=location,
+        data={splits.digest: splits for splits in data.values()},
+        cells=cells,
+        runs=runs,
+        resolved=resolved,
+        declared_hash=declared,
+        study_hash=study_hash,
+        parent=parents[0] if parents else None,
+    )
+
+
+def _designed(study: Study, name: str) -> Study:
+    return Study.model_validate(study.model_dump() | {"design": name})
+
+
+def sized(study: Study, profile: Literal["quick", "full"], request: Request) -> Study:
+    """A study at the size of a profile, then with what was set by hand."""
+    chosen = getattr(study.profiles, profile)
+    study = design.with_base(study, chosen.set, f"profiles.{profile}.set")
+    seeds = request.seeds if request.seeds is not None else chosen.seeds
+    if seeds is not None:
+        study = Study.model_validate(study.model_dump() | {"seeds": seeds})
+    if request.epochs is not None:
+        study = design.with_base(study, {"training.epochs": request.epochs}, "--epochs:")
+    return design.with_base(study, request.changes)
+
+
+def _located(study: Study, location: Location) -> Study:
+    """A study that names where its data was found."""
+    data = study.base.data.model_copy(update={"name": location.name})
+    return study.model_copy(update={"base": study.base.model_copy(update={"data": data})})
+
+
+def _check_differ(cells: tuple[Cell, ...]) -> None:
+    """Refuses a contrast that is the control under another name."""
+    control, *others = cells
+    problems = []
+    for cell in others:
+        if cell.role == "contrast" and cell.recipe == control.recipe:
+            changed = [name for name, level in cell.levels.items() if level != control.levels[name]]
+            place = f"factors.{changed[0]}.levels.{cell.levels[changed[0]]}"
+            problems.append(f"{place}: changes nothing: the cell '{cell.name}' is the control")
+    if problems:
+        raise InvalidInput(*problems)
+
+
+def own_params(recipe: Recipe) -> dict[str, Any]:
+    """The parameters of a recipe's data that its source reads, not the common ones."""
+    return {k: v for k, v in recipe.data.params.items() if k not in Input.model_fields}
+
+
+def _resolve(
+    recipe: Recipe, splits: Splits, declared: str, request: Request, tracker: Tracker
+) -> dict[str, str]:
+    """What ``auto`` stands for: as the study's parent has it, else the fastest here."""
+    training = recipe.training
+    if "auto" not in (training.precision, training.memory_format):
+        return {"precision": training.precision, "memory_format": training.memory_format}
+    for parent in tracker.find(kind="study", declared_hash=declared):
+        known: dict[str, str] = json.loads(parent.tags["resolved"])
+        return known
+    from research.arithmetic import find_device
+    from research.inspection import choose_arithmetic
+
+    return choose_arithmetic(recipe, splits, find_device(request.device))
+
+
+def _with_resolved(
+    study: Study, cells: tuple[Cell, ...], resolved: Mapping[str, str]
+) -> tuple[Study, tuple[Cell, ...]]:
+    """A study and its cells with ``auto`` replaced; what a cell sets itself is kept."""
+
+    def settle(recipe: Recipe) -> Recipe:
+        open_values = {k: v for k, v in resolved.items() if getattr(recipe.training, k) == "auto"}
+        training = recipe.training.model_copy(update=open_values)
+        return recipe.model_copy(update={"training": training})
+
+    settled = tuple(replace(cell, recipe=settle(cell.recipe)) for cell in cells)
+    return study.model_copy(update={"base": settle(study.base)}), settled
+
+
+def _look_up(
+    cell: Cell, seed: int, data_digest: str, request: Request, tracker: Tracker
+) -> PlannedRun:
+    """A cell and seed to what the store knows of it."""
+    spec = seeded(cell.recipe, seed)
+    identity, code = fingerprint(spec, data_digest), code_digest(spec)
+    found = tracker.find(fingerprint=identity)
+    usable, stale = finished(found, code, accept_code=request.accept_code)
+    begun, other = resumable(found, code), taken(found)
+    state: PlannedState = "new"
+    run_id = None
+    if usable is not None and not request.fresh:
+        state, run_id = "finished", usable.run_id
+    elif other is not None:
+        state = "taken"
+    elif begun is not None and not request.fresh:
+        state, run_id = "begun", begun.run_id
+    elif stale is not None:
+        state, run_id = "stale", stale.run_id
+    return PlannedRun(cell, seed, spec, identity, data_digest, code, state, run_id)
+
+
+def refreshed(plan: Plan, tracker: Tracker, request: Request, identity: str) -> Plan:
+    """A plan with what the store now knows of the runs of one fingerprint."""
+    look = replace(request, fresh=False)  # what was trained anew counts
+    runs = tuple(
+        _look_up(run.cell, run.seed, run.data_digest, look, tracker)
+        if run.fingerprint == identity
+        else run
+        for run in plan.runs
+    )
+    return replace(plan, runs=runs)

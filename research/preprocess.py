@@ -1,0 +1,58 @@
+"""Deterministic preprocessing of whole sets, done once on the host; scaling is done on the device.
+
+A step is a function ``(images, *, ...) -> images``, ``(N, H, W, C)`` uint8 both, registered with
+``@preprocessing.register(stage="once")``. ``normalize`` is of the stage ``batch``: it works on
+floats, so `research.augment` applies it to each batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from research.registry import Count, Positive, preprocessing
+
+Images = NDArray[np.uint8]
+
+
+def apply_once(images: Images, steps: Mapping[str, Mapping[str, Any]]) -> Images:
+    """Images ``(N, H, W, C)`` through every step of the stage ``once``, in order."""
+    for name, params in steps.items():
+        if preprocessing.entry(name).declared["stage"] == "once":
+            images = preprocessing.get(name)(images, **params)
+    return images
+
+
+@preprocessing.register(stage="once")
+def equalize(images: Images) -> Images:
+    """Histogram equalisation; of the brightness alone where there is colour."""
+    return _per_image(images, cv2.equalizeHist)
+
+
+@preprocessing.register(stage="once")
+def clahe(images: Images, *, clip_limit: Positive = 2.0, tiles: Count = 8) -> Images:
+    """Contrast-limited adaptive histogram equalisation (Zuiderveld 1994)."""
+    return _per_image(images, cv2.createCLAHE(clip_limit, (tiles, tiles)).apply)
+
+
+@preprocessing.register(stage="batch")
+def normalize(*, mean: float = 0.5, std: Positive = 0.5) -> tuple[float, float]:
+    """Pixels from 0 to 1, less ``mean``, over ``std``."""
+    return mean, std
+
+
+def _per_image(images: Images, change: Callable[[Images], Images]) -> Images:
+    """A change of single grey planes to all images; colour changes in its luma only."""
+    made = np.empty_like(images)
+    for place, image in enumerate(images):
+        if image.shape[2] == 1:
+            made[place, :, :, 0] = change(np.ascontiguousarray(image[:, :, 0]))
+        else:
+            luma = cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2YCrCb)
+            luma[:, :, 0] = change(np.ascontiguousarray(luma[:, :, 0]))
+            made[place] = cv2.cvtColor(luma, cv2.COLOR_YCrCb2RGB)
+    return made

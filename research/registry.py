@@ -1,0 +1,235 @@
+"""Components by name: models, losses, data sets and the rest, found without importing them.
+
+A component is a function in a file of its own folder, decorated with ``@<registry>.register()``;
+its name is its key, its keyword-only arguments are its parameters, their defaults the published
+values. The files are read, not run, so that a study is planned and checked without loading torch;
+a file is imported when one of its components is first built. For that, defaults and the
+decorator's arguments are literals.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import importlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Generic, Literal, TypeVar
+
+from pydantic import Field, TypeAdapter, ValidationError
+
+from research.errors import InvalidInput, suggest
+from research.provenance import PACKAGE, source_digest
+from research.spec import Recipe, Ref
+
+# The types that a component's parameters may have, beside Python's own.
+__all__ = ["Count", "Fraction", "Literal", "NonNegative", "Positive"]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[float, Field(gt=0)]
+NonNegative = Annotated[float, Field(ge=0)]
+Count = Annotated[int, Field(ge=1)]
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True)
+class Param:
+    """A parameter of a component: its default and its type, as they stand in the source."""
+
+    default: Any
+    annotation: str
+
+    def check(self, value: Any) -> tuple[Any, str | None]:
+        """A JSON value to (the value as the type has it, None) or (value, what is wrong)."""
+        adapter = _adapter(self.annotation)
+        try:
+            checked = adapter.validate_json(json.dumps(value), strict=True)
+        except ValidationError as error:
+            found = error.errors(include_url=False)
+            reason = found[0]["msg"] if len(found) == 1 else f"input should be {self.annotation}"
+            return value, f"{reason[0].lower()}{reason[1:]}, not {json.dumps(value)}"
+        return adapter.dump_python(checked, mode="json"), None
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What a file says of a component: where it stands, its parameters, what it declares."""
+
+    name: str
+    module: str
+    file: Path
+    about: str
+    params: Mapping[str, Param]
+    declared: Mapping[str, Any]
+
+
+class Registry(Generic[F]):
+    """The components of one kind, by name."""
+
+    def __init__(self, kind: str, module: str) -> None:
+        self.kind = kind
+        self.module = module
+        self._loaded: dict[str, F] = {}
+
+    def register(self, **declared: Any) -> Callable[[F], F]:
+        """Decorator: the function's name becomes its key; ``declared`` is kept in its entry."""
+
+        def keep(function: F) -> F:
+            self._loaded[function.__name__] = function
+            return function
+
+        return keep
+
+    def names(self) -> tuple[str, ...]:
+        """Every name, sorted."""
+        return tuple(sorted(self._entries))
+
+    def entry(self, name: str) -> Entry:
+        """A name to what its file says of it; an unknown name raises `InvalidInput`."""
+        if name not in self._entries:
+            raise InvalidInput(f"{self.kind} '{name}' is not known{suggest(name, self._entries)}")
+        return self._entries[name]
+
+    def get(self, name: str) -> F:
+        """A name to its function, importing its file if need be."""
+        entry = self.entry(name)
+        if name not in self._loaded:
+            importlib.import_module(entry.module)
+        return self._loaded[name]
+
+    def check(self, ref: Ref) -> tuple[Ref, list[tuple[str, str]]]:
+        """A reference to (itself with every default filled in, [(parameter or "", problem)])."""
+        try:
+            entry = self.entry(ref.name)
+        except InvalidInput as error:
+            return ref, [("", str(error))]
+        params = {name: param.default for name, param in entry.params.items()}
+        problems = []
+        for name, value in ref.params.items():
+            if name not in entry.params:
+                choices = suggest(name, entry.params) or "; it has none"
+                problems.append(
+                    (name, f"the {self.kind} '{ref.name}' has no parameter '{name}'{choices}")
+                )
+                continue
+            params[name], problem = entry.params[name].check(value)
+            if problem:
+                problems.append((name, problem))
+        return Ref(name=ref.name, params=params), problems
+
+    @functools.cached_property
+    def _entries(self) -> dict[str, Entry]:
+        entries: dict[str, Entry] = {}
+        for file, module in _sources(self.module):
+            for entry in _scan(file, module, self._variable):
+                if entry.name in entries:
+                    other = entries[entry.name].file
+                    raise RuntimeError(f"{self.kind} '{entry.name}' stands in {other} and {file}")
+                entries[entry.name] = entry
+        return entries
+
+    @functools.cached_property
+    def _variable(self) -> str:
+        return next(name for name, value in globals().items() if value is self)
+
+
+models: Registry[Callable[..., Any]] = Registry("model", "research.models")
+losses: Registry[Callable[..., Any]] = Registry("loss", "research.losses")
+sources: Registry[Callable[..., Any]] = Registry("data source", "research.data")
+optimisers: Registry[Callable[..., Any]] = Registry("optimiser", "research.optim")
+schedules: Registry[Callable[..., Any]] = Registry("schedule", "research.optim")
+preprocessing: Registry[Callable[..., Any]] = Registry("preprocessing step", "research.preprocess")
+augmentations: Registry[Callable[..., Any]] = Registry("augmentation", "research.augment")
+executors: Registry[Callable[..., Any]] = Registry("executor", "research.executors")
+
+
+# Modules that every training runs through, beside its components.
+CORE = ("arithmetic", "assembly", "augment", "evaluation", "metrics", "optim", "preprocess")
+CORE += ("training",)
+
+
+def code_digest(recipe: Recipe) -> str:
+    """The sources of a recipe's components and of training itself to 16 hexadecimal digits.
+
+    Components that the recipe does not use do not count, even where they share a file.
+    """
+    used = {
+        models: {recipe.model.name},
+        losses: {recipe.loss.name},
+        optimisers: {recipe.optim.name},
+        schedules: {recipe.schedule.name},
+        preprocessing: {name for name, params in recipe.preprocess.items() if params is not None},
+        augmentations: {name for name, params in recipe.augment.items() if params is not None},
+    }
+    files: dict[Path, frozenset[str]] = {PACKAGE / f"{name}.py": frozenset() for name in CORE}
+    for kind, names in used.items():
+        for name in names:
+            for file in _with_siblings(kind.entry(name).file):
+                files.setdefault(file, frozenset())
+        for name in set(kind.names()) - names:
+            file = kind.entry(name).file
+            if file in files:
+                files[file] |= {name}
+    return source_digest(files)
+
+
+@functools.cache
+def _with_siblings(file: Path) -> tuple[Path, ...]:
+    """A component's file and the files of its own folder that it imports, directly or not."""
+    if file.parent == PACKAGE:
+        return (file,)
+    found, waiting = {file}, [file]
+    while waiting:
+        tree = ast.parse(waiting.pop().read_text(encoding="utf-8"))
+        imported = (
+            node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)
+        )
+        for module in imported:
+            sibling = PACKAGE.joinpath(*module.split(".")[1:]).with_suffix(".py")
+            if sibling.parent == file.parent and sibling.is_file() and sibling not in found:
+                found.add(sibling)
+                waiting.append(sibling)
+    return tuple(sorted(found))
+
+
+def _sources(module: str) -> list[tuple[Path, str]]:
+    """A module or package to its files and their module names."""
+    place = PACKAGE.joinpath(*module.split(".")[1:])
+    if place.is_dir():
+        files = sorted(place.glob("*.py"))
+        return [(file, f"{module}.{file.stem}") for file in files if file.stem != "__init__"]
+    return [(place.with_suffix(".py"), module)]
+
+
+def _scan(file: Path, module: str, registry: str) -> list[Entry]:
+    """A file to the entries of the functions that it registers."""
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    entries = []
+    for node in tree.body:
+        if not isinstance(node, ast.FunctionDef):
+            continue
+        for call in node.decorator_list:
+            if isinstance(call, ast.Call) and ast.unparse(call.func) == f"{registry}.register":
+                declared = {word.arg: ast.literal_eval(word.value) for word in call.keywords}
+                about = (ast.get_docstring(node) or "").split("\n")[0]
+                entries.append(
+                    Entry(node.name, module, file, about, _params(node), declared)  # type: ignore[arg-type]
+                )
+    return entries
+
+
+def _params(node: ast.FunctionDef) -> dict[str, Param]:
+    params = {}
+    for arg, default in zip(node.args.kwonlyargs, node.args.kw_defaults, strict=True):
+        if default is None or arg.annotation is None:
+            raise RuntimeError(f"{node.name}: '{arg.arg}' needs a type and a literal default")
+        value = json.loads(json.dumps(ast.literal_eval(default)))
+        params[arg.arg] = Param(value, ast.unparse(arg.annotation))
+    return params
+
+
+@functools.cache
+def _adapter(annotation: str) -> TypeAdapter[Any]:
+    # The text is an annotation in this package's own source, never a user's input.
+    return TypeAdapter(eval(annotation, globals()))  # noqa: S307

@@ -1,0 +1,141 @@
+"""Reports from tracked runs alone: effects, one self-contained page, a table for the terminal."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from research.project import Project
+from research.reporting import pictures, wording
+from research.reporting.effects import cells_table, context, effects, effects_table
+from research.reporting.frame import Frame, find_parent, read_frame
+from research.reporting.page import cell_rows, page
+from research.stats import Effect
+from research.tracking import Point, Tracker
+
+COLUMNS = ("n", "mean", "sd", "effect", "interval", "p", "verdict", "parameters", "macs", "epoch_s")
+
+
+@dataclass(frozen=True)
+class Report:
+    """A study judged: ``effects`` has the columns of ``effects.csv``, ``html`` is the page."""
+
+    study: str
+    parent_run_id: str
+    complete: bool
+    effects: pd.DataFrame
+    cells: pd.DataFrame
+    runs: pd.DataFrame
+    rows: list[dict[str, str]]  # the table of cells, as text
+    sentences: list[str]
+    notes: list[str]
+    synthetic: bool
+    html: Path
+    older: tuple[str, ...] = ()
+
+    def as_json(self) -> dict[str, Any]:
+        """The report as INTERFACE promises it to programs."""
+        columns = ["cell", "fold", "seed", "run_id", "status", "fingerprint"]
+        runs = self.runs[columns].astype(object)
+        rows = self.effects.astype(object)
+        failed = self.runs[self.runs["status"] == "FAILED"][["cell", "seed", "run_id", "error"]]
+        return {
+            "study": self.study,
+            "parent_run_id": self.parent_run_id,
+            "complete": self.complete,
+            "runs": runs.where(runs.notna(), None).to_dict("records"),
+            "effects": rows.where(rows.notna(), None).to_dict("records"),
+            "failed": failed.to_dict("records"),
+            "report": str(self.html),
+        }
+
+
+def report(name: str, tracker: Tracker, project: Project) -> Report:
+    """A study's name or a parent's run id to its report, written, and kept with the parent run."""
+    parent, older = find_parent(name, tracker)
+    frame = read_frame(parent, tracker)
+    found, other = effects(frame), context(frame)
+    cells = cells_table(frame)
+    folder = project.runs / "reports" / f"{frame.study.name}-{frame.plan['study_hash'][:8]}"
+    with tempfile.TemporaryDirectory() as name_of_folder:
+        beside = Path(name_of_folder)
+        _write(beside, frame, found, other, cells)
+        tracker.log_files(parent.run_id, beside)
+        _log(frame, found, cells)
+        shutil.rmtree(folder, ignore_errors=True)
+        shutil.copytree(beside, folder)
+    missing = wording.incomplete(frame)
+    return Report(
+        study=frame.study.name,
+        parent_run_id=parent.run_id,
+        complete=bool((frame.runs["status"] == "FINISHED").all()),
+        effects=effects_table(found),
+        cells=cells,
+        runs=frame.runs,
+        rows=cell_rows(cells, found, other),
+        sentences=[wording.sentence(effect, frame) for effect in found],
+        notes=missing + wording.cautions(frame),
+        synthetic=frame.synthetic,
+        html=folder / "report.html",
+        older=tuple(run.run_id for run in older),
+    )
+
+
+def _write(
+    folder: Path, frame: Frame, found: list[Effect], other: list[Effect], cells: pd.DataFrame
+) -> None:
+    """The files of a report."""
+    yaml_text = (frame.tracker.read_file(frame.parent.run_id, "study.yaml") or b"").decode()
+    html = page(frame, found, other, cells, yaml_text)
+    (folder / "report.html").write_text(html, encoding="utf-8")
+    effects_table(found).to_csv(folder / "effects.csv", index=False)
+    cells.to_csv(folder / "cells.csv", index=False)
+    (folder / "report.md").write_text(markdown(frame, found, other, cells), encoding="utf-8")
+    forest = pictures.forest(frame, found)
+    if forest is not None:
+        forest.savefig(folder / "forest.png", dpi=110)
+
+
+def markdown(frame: Frame, found: list[Effect], other: list[Effect], cells: pd.DataFrame) -> str:
+    """The report in short, as Markdown: verdicts, then the table of cells."""
+    lines = [f"# {frame.study.title or frame.study.name}", ""]
+    if frame.synthetic:
+        lines += ["**Synthetic data: says nothing about photographs of people.**", ""]
+    lines += [f"- {note}" for note in wording.incomplete(frame) + wording.cautions(frame)]
+    lines += [f"- {wording.sentence(effect, frame)}" for effect in found]
+    rows = cell_rows(cells, found, other)
+    lines += ["", "| cell | " + " | ".join(COLUMNS) + " |", "|---|" + "---:|" * len(COLUMNS)]
+    lines += [f"| {row['cell']} | " + " | ".join(row[c] for c in COLUMNS) + " |" for row in rows]
+    return "\n".join([*lines, ""])
+
+
+def _log(frame: Frame, found: list[Effect], cells: pd.DataFrame) -> None:
+    """Effects, means and SDs on the parent run, and its note."""
+    values = {}
+    for effect in found:
+        values[f"effect/{effect.cell}"] = effect.effect
+        values[f"effect_low/{effect.cell}"] = effect.low
+        values[f"effect_high/{effect.cell}"] = effect.high
+        values[f"p_adjusted/{effect.cell}"] = effect.p_adjusted
+    for row in cells.to_dict("records"):
+        values[f"mean/{row['cell']}"] = row["mean"]
+        values[f"sd/{row['cell']}"] = row["sd"]
+    now = int(time.time() * 1000)
+    points = [Point(name, value, 0, now) for name, value in values.items() if pd.notna(value)]
+    frame.tracker.log(frame.parent.run_id, points)
+    frame.tracker.set_tags(frame.parent.run_id, {"mlflow.note.content": _note(frame, found)})
+
+
+def _note(frame: Frame, found: list[Effect]) -> str:
+    picture = f"![](get-artifact?path=forest.png&run_uuid={frame.parent.run_id})"
+    warning = ["**Synthetic data.**", ""] if frame.synthetic else []
+    notes = [f"- {note}" for note in wording.incomplete(frame) + wording.cautions(frame)]
+    lines = [f"- {wording.sentence(effect, frame)}" for effect in found]
+    text = "\n".join([*warning, *notes, *lines])
+    return f"{text[:7000]}\n\n{picture}\n"

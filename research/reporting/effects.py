@@ -1,0 +1,128 @@
+"""A study's frame to its effects: each contrast against the control, with what it costs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from research.reporting.frame import Frame
+from research.stats import Effect, many_to_one, mean_and_sd
+
+COLUMNS = [
+    "kind",
+    "cell",
+    "factor",
+    "level",
+    "n",
+    "mean",
+    "sd",
+    "effect",
+    "low",
+    "high",
+    "low_adjusted",
+    "high_adjusted",
+    "p",
+    "p_adjusted",
+    "verdict",
+    "mde",
+    "d_parameters",
+    "d_macs",
+    "d_epoch_s",
+    "complete",
+]
+COSTS = {"parameters": "model/parameters", "macs": "model/macs", "epoch_s": "epoch_s"}
+
+
+def effects(frame: Frame) -> list[Effect]:
+    """Every contrast of a study on its primary metric."""
+    return _against_control(frame, [cell["name"] for cell in frame.cells("contrast")])
+
+
+def context(frame: Frame) -> list[Effect]:
+    """Cells outside the family of contrasts, each for itself: exploratory."""
+    return [
+        effect
+        for cell in frame.cells("context")
+        for effect in _against_control(frame, [cell["name"]])
+    ]
+
+
+def effects_table(found: Sequence[Effect]) -> pd.DataFrame:
+    """Effects to the columns of ``effects.csv``."""
+    return pd.DataFrame([asdict(effect) for effect in found], columns=COLUMNS)
+
+
+def cells_table(frame: Frame) -> pd.DataFrame:
+    """Every cell: runs, mean and SD of the primary metric, parameters, MACs, seconds an epoch."""
+    rows = []
+    for cell in frame.plan["cells"]:
+        scores = frame.table([cell["name"]], frame.study.metric)[0]
+        mean, sd = mean_and_sd(scores)
+        row = {"cell": cell["name"], "role": cell["role"], "n": int(np.isfinite(scores).sum())}
+        costs = {name: _cost(frame, cell["name"], metric) for name, metric in COSTS.items()}
+        rows.append({**row, "mean": mean, "sd": sd, **costs})
+    return pd.DataFrame(rows)
+
+
+def correct(frame: Frame, cells: Sequence[str]) -> NDArray[np.bool_] | None:
+    """Which test images each finished run got right, ``(cells, seeds, images)``.
+
+    None where predictions are missing, or where the cells were not tested on the same images.
+    """
+    rows: dict[tuple[int, int], NDArray[np.bool_]] = {}
+    labels = None
+    for place, cell in enumerate(cells):
+        for column, seed in enumerate(frame.seeds):
+            run = frame.finished(cell, seed)
+            if run is None:
+                continue
+            found = frame.predictions(run)
+            if found is None or (labels is not None and not np.array_equal(labels, found["label"])):
+                return None
+            labels = found["label"]
+            rows[place, column] = found["said"] == labels
+    if labels is None:
+        return None
+    table = np.zeros((len(cells), len(frame.seeds), len(labels)), dtype=bool)
+    for place_column, right in rows.items():
+        table[place_column] = right
+    return table
+
+
+def _against_control(frame: Frame, names: Sequence[str]) -> list[Effect]:
+    if not names:
+        return []
+    cells = ["control", *names]
+    study = frame.study
+    scores = frame.table(cells, study.metric)
+    hits = correct(frame, cells) if study.metric == "test/accuracy" else None
+    found = many_to_one(scores, correct=hits, margin=study.margin, alpha=study.alpha)
+    return [_named(frame, name, effect) for name, effect in zip(names, found, strict=True)]
+
+
+def _named(frame: Frame, name: str, effect: Effect) -> Effect:
+    """An effect with its cell, what was changed there, and what that changes in cost."""
+    levels = {cell["name"]: cell["levels"] for cell in frame.plan["cells"]}
+    changed = [f for f, level in levels[name].items() if level != levels["control"].get(f)]
+    differences = {
+        f"d_{cost}": _cost(frame, name, metric) - _cost(frame, "control", metric)
+        for cost, metric in COSTS.items()
+    }
+    return replace(
+        effect,
+        cell=name,
+        factor=" ".join(changed),
+        level=" ".join(levels[name][factor] for factor in changed),
+        **differences,
+    )
+
+
+def _cost(frame: Frame, cell: str, metric: str) -> float:
+    """The median of a cost over a cell's finished runs, NaN where there is none."""
+    values = frame.table([cell], metric)[0]
+    values = values[np.isfinite(values)]
+    return float(np.median(values)) if len(values) else float("nan")

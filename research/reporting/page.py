@@ -1,0 +1,183 @@
+"""A study's frame to one self-contained page: no script, nothing fetched, readable on paper."""
+
+from __future__ import annotations
+
+import json
+import math
+import shlex
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+from matplotlib.figure import Figure
+
+from research import figures
+from research.reporting import pictures, wording
+from research.reporting.frame import Frame
+from research.stats import Effect
+
+METHOD = (
+    "Each contrast is a cell against the control, paired by seed; p-values are of paired t tests, "
+    "adjusted by Holm over the declared contrasts. {estimand} Under three seeds there is no "
+    "verdict."
+)
+IMAGES_AND_SEEDS = (
+    "The variance is that of new seeds on new test images, from the runs' own predictions."
+)
+SEEDS_ALONE = "The variance is that of new seeds on these test images."
+
+
+def page(
+    frame: Frame,
+    effects: Sequence[Effect],
+    context: Sequence[Effect],
+    cells: pd.DataFrame,
+    yaml_text: str,
+) -> str:
+    """Everything that a report says, as HTML."""
+    environment = Environment(
+        loader=PackageLoader("research.reporting", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+    )
+    forest = pictures.forest(frame, effects)
+    confusion = pictures.confusions(frame)
+    return environment.get_template("page.html.j2").render(
+        study=frame.study,
+        synthetic=frame.synthetic,
+        facts=facts(frame, effects, context),
+        missing=wording.incomplete(frame),
+        cautions=wording.cautions(frame),
+        verdicts=[(effect.verdict, wording.sentence(effect, frame)) for effect in effects],
+        forest=_drawn(forest),
+        points=_drawn(pictures.points(frame)),
+        curves=[
+            ("Validation accuracy", _drawn(pictures.curves(frame, "val/accuracy", 100))),
+            ("Training loss", _drawn(pictures.curves(frame, "train/loss"))),
+            ("Validation loss", _drawn(pictures.curves(frame, "val/loss"))),
+        ],
+        cells=cell_rows(cells, effects, context),
+        classes=frame.classes,
+        per_class=_per_class(frame),
+        confusion=_drawn(confusion),
+        runs=_runs(frame),
+        rests=_rests(frame),
+        yaml=yaml_text,
+    )
+
+
+def facts(frame: Frame, effects: Sequence[Effect], context: Sequence[Effect]) -> dict[str, Any]:
+    """What the page says of the study as a whole."""
+    images = frame.plan["data"]["images"]
+    by_image = frame.study.metric == "test/accuracy"
+    counts = f"{images['train']} training, {images['val']} validation, {images['test']} test images"
+    return {
+        "profile": frame.plan["profile"],
+        "design": frame.plan["design"].replace("_", " "),
+        "cells": len(frame.plan["cells"]),
+        "runs": len(frame.runs),
+        "seeds": ", ".join(map(str, frame.seeds)),
+        "made": "",
+        "images": f"5 % of its labels wrong on purpose; {counts}",
+        "metric": wording.metric_name(frame.study.metric),
+        "margin": wording.percent(frame.study.margin),
+        "method": METHOD.format(estimand=IMAGES_AND_SEEDS if by_image else SEEDS_ALONE),
+        "context": bool(context),
+    }
+
+
+def cell_rows(
+    cells: pd.DataFrame, effects: Sequence[Effect], context: Sequence[Effect]
+) -> list[dict[str, str]]:
+    """The table of cells, as text."""
+    by_cell = {effect.cell: effect for effect in [*effects, *context]}
+    rows = []
+    for cell in cells.to_dict("records"):
+        effect = by_cell.get(cell["cell"])
+        judged = effect is not None and cell["role"] == "contrast"
+        rows.append(
+            {
+                "cell": cell["cell"],
+                "role": cell["role"],
+                "n": str(cell["n"]),
+                "mean": wording.percent(cell["mean"]),
+                "sd": wording.percent(cell["sd"]),
+                "effect": wording.points(effect.effect) if effect else "–",
+                "interval": wording.interval(effect.low, effect.high) if effect else "–",
+                "p": wording.p_text(effect.p_adjusted) if effect and judged else "–",
+                "verdict": effect.verdict if effect and judged else "",
+                "parameters": wording.amount(cell["parameters"]),
+                "macs": wording.amount(cell["macs"]),
+                "epoch_s": f"{cell['epoch_s']:.1f}" if math.isfinite(cell["epoch_s"]) else "–",
+            }
+        )
+    return rows
+
+
+def _per_class(frame: Frame) -> list[dict[str, Any]]:
+    rows = []
+    names = [f"test/f1/{name}" for name in frame.classes] + ["test/macro_f1"]
+    for cell in frame.plan["cells"]:
+        tables = (frame.table([cell["name"]], name) for name in names)
+        means = (pd.Series(table[0]).mean() for table in tables)
+        values = [wording.percent(mean) for mean in means]
+        rows.append({"cell": cell["name"], "role": cell["role"], "values": values})
+    return rows
+
+
+def _runs(frame: Frame) -> list[dict[str, str]]:
+    rows = []
+    for run in frame.runs.to_dict("records"):
+        metrics: Mapping[str, float] = {}
+        if run["status"] == "FINISHED":
+            metrics = frame.tracked[run["run_id"]].metrics
+        best = metrics.get("best_epoch", math.nan)
+        epoch_s = metrics.get("epoch_s", math.nan)
+        rows.append(
+            {
+                "name": f"{run['cell']}/s{run['seed']}",
+                "status": run["status"].lower() + (", diverged" if run["diverged"] else ""),
+                "score": wording.percent(metrics.get(frame.study.metric, math.nan)),
+                "no_leak": wording.percent(metrics.get("test/accuracy_no_leak", math.nan)),
+                "best_epoch": f"{best:.0f}" if math.isfinite(best) else "–",
+                "epoch_s": f"{epoch_s:.1f}" if math.isfinite(epoch_s) else "–",
+                "opened": str(run["test_accesses"]),
+                "run_id": run["run_id"] or "–",
+                "error": run["error"],
+            }
+        )
+    return rows
+
+
+def _rests(frame: Frame) -> list[tuple[str, str]]:
+    """Data, code, machine and the command that repeats the study."""
+    data, resolved = frame.plan["data"], frame.plan["resolved"]
+    ended = frame.runs[frame.runs["status"] == "FINISHED"]
+    versions = json.loads(ended["versions"].iloc[0]) if len(ended) else {}
+    images = ", ".join(f"{count} {name}" for name, count in data["images"].items())
+    return [
+        ("data", f"{data['source']}: {images} images, digest {data['digest']}"),
+        ("arithmetic", f"{resolved['precision']}, {resolved['memory_format']}"),
+        ("hardware", "; ".join(sorted(set(ended["device"])))),
+        ("versions", ", ".join(f"{name} {version}" for name, version in versions.items())),
+        ("code", "; ".join(sorted(set(ended["commit"]))) or "not in a repository"),
+        ("parent run", frame.parent.run_id),
+        ("study hash", frame.plan["study_hash"]),
+        ("test split", f"opened {int(frame.runs['test_accesses'].sum())} times in all"),
+        ("repeat it with", frame.parent.tags.get("command", shlex.join(repeat(frame)))),
+    ]
+
+
+def repeat(frame: Frame) -> list[str]:
+    """The command that repeats a study of an unchanged study file."""
+    seeds = ",".join(map(str, frame.seeds))
+    command = ["research", "ablate", frame.study.name, "--data", frame.plan["data"]["source"]]
+    return [*command, "--profile", frame.plan["profile"], "--seeds", seeds]
+
+
+def _drawn(figure: Figure | None) -> Markup | None:
+    # The drawing is ours; cells' names in it are slugs.
+    return None if figure is None else Markup(figures.svg(figure))  # noqa: S704

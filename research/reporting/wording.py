@@ -1,0 +1,141 @@
+"""Numbers to words: what a report, a note and the terminal say of an effect, in the same terms."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from research.reporting.frame import Frame
+from research.stats import MIN_SEEDS, Effect
+
+
+def percent(value: float, digits: int = 1) -> str:
+    """A fraction as percent, or a dash."""
+    return f"{100 * value:.{digits}f}" if math.isfinite(value) else "–"
+
+
+def points(value: float) -> str:
+    """A difference of fractions as signed percentage points, or a dash."""
+    if not math.isfinite(value):
+        return "–"
+    text = f"{100 * value:+.1f}".replace("-", "−")
+    return "0.0" if text in ("+0.0", "−0.0") else text
+
+
+def interval(low: float, high: float) -> str:
+    """Two bounds as percentage points."""
+    return f"{points(low)} to {points(high)}" if math.isfinite(low) else "–"
+
+
+def p_text(p: float) -> str:
+    """A p-value with three decimals."""
+    if not math.isfinite(p):
+        return "–"
+    return "< .001" if p < 0.001 else f"{p:.3f}".removeprefix("0")
+
+
+def amount(value: float) -> str:
+    """A count with thousands, millions or billions."""
+    if not math.isfinite(value):
+        return "–"
+    for scale, unit in ((1e9, " G"), (1e6, " M"), (1e3, " k")):
+        if abs(value) >= scale:
+            return f"{value / scale:.2f}{unit}".replace("-", "−")
+    return f"{value:.0f}".replace("-", "−")
+
+
+def duration(seconds: float) -> str:
+    """Seconds as a person says them."""
+    if not math.isfinite(seconds):
+        return "–"
+    if seconds < 60:
+        return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
+    minutes = round(seconds / 60)
+    if minutes < 60:
+        return f"{minutes} min"
+    return f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def metric_name(metric: str) -> str:
+    """``test/macro_f1`` to ``test macro F1``."""
+    return metric.replace("/", " ").replace("_", " ").replace("f1", "F1")
+
+
+def sentence(effect: Effect, frame: Frame) -> str:
+    """What one contrast came to, in a sentence."""
+    what = f"{metric_name(frame.study.metric)} by {points(effect.effect)} points"
+    bounds = (
+        f"95 % interval {interval(effect.low, effect.high)}, adjusted p {p_text(effect.p_adjusted)}"
+    )
+    if effect.n == 0:
+        return f"{effect.cell}: no finished pair of runs yet."
+    if effect.n < MIN_SEEDS:
+        seeds = f"{effect.n} seed{'s' if effect.n > 1 else ''}"
+        return f"{effect.cell}: changes {what}; no verdict under {MIN_SEEDS} seeds ({seeds})."
+    if effect.verdict in ("hurts", "helps"):
+        small = ", but within the margin: negligible" if effect.negligible else ""
+        return f"{effect.cell} {effect.verdict}: it changes {what} ({bounds}){small}."
+    margin = percent(frame.study.margin)
+    if effect.verdict == "equivalent":
+        return f"{effect.cell} makes no difference beyond ±{margin} points ({bounds})."
+    return (
+        f"{effect.cell} is not decided: {points(effect.effect)} points ({bounds}); with these runs "
+        f"an effect of {percent(effect.mde)} points would be found in 4 of 5 studies."
+    )
+
+
+def incomplete(frame: Frame) -> list[str]:
+    """What is missing or failed, and what a reader must know before the first number."""
+    notes = []
+    for status, text in (
+        ("MISSING", "not run yet"),
+        ("STALE", "made by other code, so not counted (run again, or use --accept-code)"),
+        ("RUNNING", "still running"),
+        ("KILLED", "stopped before the end"),
+        ("FAILED", "failed"),
+    ):
+        rows = frame.runs[frame.runs["status"] == status]
+        if not rows.empty:
+            names = [
+                f"{cell}/s{seed}" for cell, seed in zip(rows["cell"], rows["seed"], strict=True)
+            ]
+            notes.append(f"{len(names)} of {len(frame.runs)} runs {text}: {_some(names)}.")
+    diverged = frame.runs[frame.runs["diverged"]]
+    if not diverged.empty:
+        names = [f"{c}/s{s}" for c, s in zip(diverged["cell"], diverged["seed"], strict=True)]
+        notes.append(
+            f"{len(names)} runs diverged (loss not finite) and are scored at their best epoch "
+            f"before that, or at chance: {_some(names)}."
+        )
+    return notes
+
+
+def cautions(frame: Frame) -> list[str]:
+    """What makes the runs of a table differ in more than their cell."""
+    notes = []
+    ended = frame.runs[frame.runs["status"] == "FINISHED"]
+    for column, text in (
+        ("device", "different hardware"),
+        ("versions", "different versions of libraries"),
+        ("commit", "different commits"),
+    ):
+        if ended[column].nunique() > 1:
+            notes.append(
+                f"The runs come from {text}: {_some(sorted(map(str, ended[column].unique())))}."
+            )
+    if ended["dirty"].any():
+        notes.append(f"{int(ended['dirty'].sum())} runs were made from code that is not committed.")
+    twice = ended[ended["test_accesses"] > 1]
+    if not twice.empty:
+        names = [f"{c}/s{s}" for c, s in zip(twice["cell"], twice["seed"], strict=True)]
+        notes.append(f"The test split was opened more than once by {_some(names)}.")
+    looks = frame.plan["looks"]
+    if len(looks) > 1:
+        steps = " then ".join(str(len(look)) for look in looks)
+        notes.append(f"Seeds were added after a look at the results: {steps} seeds.")
+    return notes
+
+
+def _some(names: Sequence[str], limit: int = 8) -> str:
+    more = f" and {len(names) - limit} more" if len(names) > limit else ""
+    return ", ".join(names[:limit]) + more

@@ -1,0 +1,232 @@
+"""One run: the one place where a spec meets effects (data, device, checkpoint, tracker)."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+
+from research import figures
+from research.arithmetic import Arithmetic, reproducible
+from research.assembly import assemble, limited, resident
+from research.checkpoint import Checkpoint
+from research.data import Splits
+from research.evaluation import Predictions, pack, predict_split, scores, select_best
+from research.inspection import count
+from research.metrics import confusion, per_class
+from research.provenance import git_state, hardware, versions
+from research.spec import RunSpec, flatten
+from research.tracking import Tracker, lease
+from research.tracking.recording import (
+    Labels,
+    Recording,
+    finished,
+    recording,
+    resumable,
+    taken,
+)
+from research.training import Epoch, State, Step, fit
+
+Report = Literal["finished", "reused"]
+Draw = Callable[[Callable[[], None]], object]
+
+
+@dataclass(frozen=True)
+class Job:
+    """A complete spec, what it is called, and whether a finished run of it will not do."""
+
+    spec: RunSpec
+    labels: Labels
+    fresh: bool = False
+    accept_code: bool = False
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where runs happen: what every run of a study shares."""
+
+    tracker: Tracker
+    data: Mapping[str, Splits]  # by digest
+    device: torch.device
+    folder: Path  # the project's mlruns/
+    draw: Draw = lambda work: work()  # who draws pictures, and when
+
+
+@dataclass(frozen=True)
+class Done:
+    """How a run ended: trained by this call, or found finished by another."""
+
+    run_id: str
+    how: Report
+    diverged: bool = False
+
+
+def run(job: Job, place: Place) -> Generator[Epoch | Step, None, Done]:
+    """Trains a spec, tests it once, records everything; yields as it goes, returns how it ended.
+
+    Raises `research.tracking.lease.Taken` where another process trains the same.
+    """
+    labels = job.labels
+    with lease.hold(place.folder / "leases", labels.fingerprint):
+        found = place.tracker.find(fingerprint=labels.fingerprint)
+        other = taken(found)
+        if other is not None:
+            raise lease.Taken(other.tags[lease.TAG])
+        usable, _ = finished(found, labels.code_digest, accept_code=job.accept_code)
+        if usable is not None and not job.fresh:
+            return Done(usable.run_id, "reused", usable.tags.get("diverged") == "true")
+        begun = None if job.fresh else resumable(found, labels.code_digest)
+        training = job.spec.training
+        arithmetic = Arithmetic(place.device, training.precision, training.memory_format)  # type: ignore[arg-type]
+        params = flatten(job.spec.model_dump(mode="json"))
+        with recording(place.tracker, labels, params, _tags(job, place), begun) as log:
+            diverged = yield from _train(job, place, arithmetic, log, resume=begun is not None)
+        return Done(log.run_id, "finished", diverged)
+
+
+def _train(
+    job: Job, place: Place, arithmetic: Arithmetic, log: Recording, *, resume: bool
+) -> Generator[Epoch | Step, None, bool]:
+    """The training itself, inside a recording; returns whether it diverged."""
+    spec = job.spec
+    splits = limited(place.data[job.labels.data_digest], spec)
+    checkpoint = Checkpoint(place.folder / "checkpoints" / job.labels.fingerprint)
+    _log_start(job, splits, log)
+    with reproducible(place.device, arithmetic.precision):
+        state = assemble(spec, splits, arithmetic)
+        if not (resume and checkpoint.load(state, job.labels.code_digest)):
+            checkpoint.clear()
+        for epoch in state.history:
+            log.epoch(epoch.number, epoch.metrics(), epoch.ended_ms)
+            yield epoch
+        train = resident(splits, "train", spec, place.device)
+        val = resident(splits, "val", spec, place.device)
+        for record in fit(state, train, val):
+            if isinstance(record, Epoch):
+                checkpoint.save(state, job.labels.code_digest)
+                log.epoch(record.number, record.metrics(), record.ended_ms)
+            else:
+                log.beat()
+            yield record
+        _test_once(spec, splits, state, place, log)
+    checkpoint.keep_only_weights()
+    return state.diverged
+
+
+def _log_start(job: Job, splits: Splits, log: Recording) -> None:
+    """What is known before the first epoch."""
+    cost = count(job.spec, len(splits.classes))
+    log.result({"model/parameters": cost.parameters, "model/macs": cost.macs}, {})
+    about = {"classes": ", ".join(splits.classes), "synthetic": str(splits.synthetic).lower()}
+    about["images"] = f"{len(splits.train)} train, {len(splits.val)} val, {len(splits.test)} test"
+    log.tracker.log_data(log.run_id, Path(splits.source).name, splits.digest, about)
+
+
+def _test_once(spec: RunSpec, splits: Splits, state: State, place: Place, log: Recording) -> None:
+    """Scores the selected epoch on the test split and keeps everything that later needs."""
+    select_best(state)
+    views = None if spec.test.views == "single" else spec.test
+    val = resident(splits, "val", spec, place.device)
+    log.test_opened()
+    test = resident(splits, "test", spec, place.device)
+    number = len(splits.classes)
+    predictions = {
+        "val": predict_split(state, val, views, number),
+        "test": predict_split(state, test, views, number),
+    }
+    single = predict_split(state, test, None, number) if views else None
+    values = scores(predictions["test"], single, splits)
+    tags = {"diverged": "true"} if state.diverged else {}
+    log.result({**values, **_selected(state), "best_epoch": state.best}, tags)
+    with tempfile.TemporaryDirectory() as name:
+        _write_files(Path(name), spec, splits, predictions, place)
+        log.files(Path(name))
+    history = [epoch.metrics() for epoch in state.history]
+    place.draw(lambda: _draw(log, predictions["test"], splits, history, state.best))
+
+
+def _selected(state: State) -> dict[str, float]:
+    """The validation scores of the selected epoch."""
+    if not state.best:
+        return {}
+    found = state.history[state.best - 1].metrics()
+    names = ("val/loss", "val/accuracy", "val/macro_f1")
+    return {f"selected/{name.replace('/', '_')}": found[name] for name in names}
+
+
+def _write_files(
+    folder: Path,
+    spec: RunSpec,
+    splits: Splits,
+    predictions: dict[str, Predictions],
+    place: Place,
+) -> None:
+    table: dict[str, Any] = per_class(
+        predictions["test"].labels, predictions["test"].logits, splits.classes
+    )
+    rows = [
+        [name, *(table[column][number] for column in table)]
+        for number, name in enumerate(splits.classes)
+    ]
+    # The form of MLflow's own tables, which it shows side by side across runs.
+    _write_json(folder / "per_class.json", {"columns": ["class", *table], "data": rows})
+    _write_json(folder / "spec.json", spec.model_dump(mode="json"))
+    _write_json(folder / "environment.json", environment(place, splits))
+    np.savez_compressed(folder / "predictions.npz", **pack(predictions))  # type: ignore[arg-type]
+
+
+def _draw(
+    log: Recording,
+    test: Predictions,
+    splits: Splits,
+    history: list[dict[str, float]],
+    best: int,
+) -> None:
+    """The run's pictures, as artifacts."""
+    with tempfile.TemporaryDirectory() as name:
+        counts = confusion(test.labels, test.logits)
+        picture = figures.confusion_matrix(counts, splits.classes)
+        picture.savefig(Path(name) / "confusion_matrix.png", dpi=100)
+        if history:
+            figures.curves(history, best).savefig(Path(name) / "curves.png", dpi=100)
+        log.files(Path(name))
+
+
+def environment(place: Place, splits: Splits) -> dict[str, Any]:
+    """Versions, hardware and data of a run."""
+    return {
+        "versions": versions(),
+        "hardware": hardware(),
+        "device": device_name(place.device),
+        "threads": torch.get_num_threads(),
+        "data": {"source": splits.source, "digest": splits.digest},
+    }
+
+
+def device_name(device: torch.device) -> str:
+    """``cpu``, or the GPU's name."""
+    if device.type != "cuda":
+        return str(hardware()["processor"])
+    return torch.cuda.get_device_name(device)
+
+
+def _tags(job: Job, place: Place) -> dict[str, str]:
+    commit, dirty = git_state(place.folder.parent)
+    return {
+        "git_commit": commit,
+        "git_dirty": str(dirty).lower(),
+        "device": f"{place.device.type}: {device_name(place.device)}",
+        "versions": json.dumps(versions()),
+        "threads": str(torch.get_num_threads()),
+        "synthetic": str(place.data[job.labels.data_digest].synthetic).lower(),
+    }
+
+
+def _write_json(file: Path, content: Any) -> None:
+    file.write_text(json.dumps(content, indent=1), encoding="utf-8")

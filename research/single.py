@@ -1,0 +1,70 @@
+"""One run by itself, tracked under ``train/<model>``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from research.arithmetic import find_device
+from research.data.cache import load
+from research.data.location import locate
+from research.errors import InvalidInput
+from research.inspection import choose_arithmetic, count
+from research.planning import Request, own_params
+from research.project import Project
+from research.registry import code_digest
+from research.run import Done, Job
+from research.runner import Runner
+from research.spec import RunSpec, fingerprint
+from research.tracking import experiment_name
+from research.tracking.database import connect
+from research.tracking.recording import Labels, reconcile
+from research.training import Epoch, Step
+from research.validation import complete
+
+
+def train_one(
+    spec: RunSpec,
+    request: Request,
+    project: Project,
+    observe: Callable[[RunSpec | Epoch | Step], None] = lambda record: None,
+) -> Done:
+    """A spec to its finished run; goes on with one that was stopped. Raises `InvalidInput`."""
+    location = locate(request.data or spec.data.name, project.root)
+    recipe, problems = complete(spec, location.source)
+    if problems:
+        raise InvalidInput(*(f"{path}: {text}" for path, text in problems))
+    splits = load(location, own_params(recipe))
+    device = find_device(request.device)
+    count(recipe, len(splits.classes))
+    arithmetic = choose_arithmetic(recipe, splits, device)
+    spec = RunSpec.model_validate(
+        recipe.model_dump()
+        | {
+            "seed": spec.seed,
+            "training": recipe.training.model_dump() | arithmetic,
+            "data": {"name": location.name, "params": recipe.data.params},
+        }
+    )
+    reconcile(connect(project))
+    labels = Labels(
+        experiment=experiment_name("train", spec.model.name),
+        study=spec.model.name,
+        cell="control",
+        factors={},
+        seed=spec.seed,
+        fingerprint=fingerprint(spec, splits.digest),
+        data_digest=splits.digest,
+        code_digest=code_digest(spec),
+    )
+    observe(spec)
+    runner = Runner(project, location, (own_params(recipe),), request.device)
+    running = runner(Job(spec, labels, request.fresh, request.accept_code))
+    try:
+        while True:
+            observe(next(running))
+    except StopIteration as stop:
+        done: Done = stop.value
+        return done
+    finally:
+        running.close()
+        runner.finish()

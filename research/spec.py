@@ -1,0 +1,320 @@
+"""What a run is and what a study asks: frozen, validated values with an identity of content.
+
+A `Recipe` says everything about a training but its seed; a `RunSpec` is a recipe and a seed.
+A `Study` is a question: a base recipe, the factors that vary it, and the seeds that repeat it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    JsonValue,
+    ValidationError,
+    model_validator,
+)
+
+from research.errors import InvalidInput, findings, suggest
+
+SPEC_VERSION = 1
+REFERENCES = ("data", "model", "loss", "optim", "schedule")
+STEPS = ("preprocess", "augment")
+
+Integer = Annotated[int, Field(strict=True)]
+Number = Annotated[float, Field(strict=True)]
+Slug = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]*$", max_length=60)]
+# Cells join factor and level by "-" and their pairs by "__", so a level holds no "__".
+Level = Annotated[str, Field(pattern=r"^[a-z0-9]+([_.][a-z0-9]+)*$", max_length=40)]
+Steps = dict[str, dict[str, JsonValue] | None]
+
+
+class Frozen(BaseModel):
+    """A value: no field changes, no unknown field, no NaN."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Ref(Frozen):
+    """A component by its registered name, with its parameters: ``{name, params}`` or a name."""
+
+    name: str = Field(min_length=1)
+    params: dict[str, JsonValue] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_name(cls, value: Any) -> Any:
+        return {"name": value} if isinstance(value, str) else value
+
+
+class Training(Frozen):
+    """How long and in what arithmetic a net is trained, and which epoch is kept."""
+
+    epochs: Integer = Field(30, ge=1)
+    batch_size: Integer = Field(64, ge=2)
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    memory_format: Literal["auto", "contiguous", "channels_last"] = "auto"
+    select_by: Literal["val/accuracy", "val/macro_f1", "val/loss"] = "val/accuracy"
+    early_stopping: Integer | None = Field(
+        None, ge=1, description="Epochs without a better validation score before a run stops."
+    )
+
+
+class Input(Frozen):
+    """What of the data a net sees, whatever its source: the common part of ``data.params``."""
+
+    size: Integer | None = Field(
+        None, ge=8, le=1024, description="Side in pixels; null is the model's published size."
+    )
+    channels: Literal[1, 3] | None = Field(
+        None, description="null is the model's published number; grey is repeated, colour weighted."
+    )
+    train_limit: Integer | None = Field(
+        None, ge=2, description="At most so many training images, every class in its proportion."
+    )
+    eval_limit: Integer | None = Field(
+        None, ge=2, description="At most so many images of each of validation and test."
+    )
+
+
+class TestViews(Frozen):
+    """Which views of a test image are averaged, and what of them."""
+
+    __test__ = False  # pytest takes a class of this name for a test
+
+    views: Literal["single", "flip"] = "single"
+    average: Literal["logits", "probabilities"] = "probabilities"
+
+
+class Recipe(Frozen):
+    """Everything that decides a training, but for its seed."""
+
+    data: Ref = Ref(name="auto")
+    model: Ref
+    loss: Ref = Ref(name="cross_entropy")
+    optim: Ref = Ref(name="adam")
+    schedule: Ref = Ref(name="constant")
+    preprocess: Steps = {}
+    augment: Steps = {}
+    training: Training = Training()
+    test: TestViews = TestViews()
+
+    def override(self, changes: Mapping[str, Any]) -> Self:
+        """Dotted paths to values; returns a new spec, or says every path and value that is wrong.
+
+        Whole references apply before paths inside them: fewer dots first.
+        """
+        data = self.model_dump(mode="json")
+        problems = []
+        for path in sorted(changes, key=lambda path: path.count(".")):
+            problem = _assign(data, path, changes[path], type(self).model_fields)
+            problems += [problem] if problem else []
+        try:
+            changed = type(self).model_validate(data)
+        except ValidationError as error:
+            problems += [f"{place}: {text}" for place, text in findings(error, type(self))]
+        if problems:
+            raise InvalidInput(*problems)
+        return changed
+
+    def canonical(self) -> dict[str, Any]:
+        """The content that identity rests on: no location, steps as ordered pairs."""
+        content = self.model_dump(mode="json")
+        content["data"].pop("name")
+        for steps in STEPS:
+            content[steps] = [
+                [name, params] for name, params in content[steps].items() if params is not None
+            ]
+        return {"spec_version": SPEC_VERSION, **content}
+
+    @property
+    def spec_hash(self) -> str:
+        """Hash of the content, 32 hexadecimal digits."""
+        return content_hash(self.canonical())
+
+
+class RunSpec(Recipe):
+    """One run: a recipe and the seed of its initial weights, order, augmentation and dropout."""
+
+    seed: Integer = Field(1, ge=0, lt=2**32)
+
+
+class Factor(Frozen):
+    """A part of the system that a study varies, and the levels that it takes.
+
+    A level is the value at ``path``, or, without a path, a mapping of dotted paths to values.
+    """
+
+    path: str | None = None
+    levels: dict[Level, JsonValue] = Field(min_length=2)
+    control: Level
+    removed: Level | None = None
+    about: str = ""
+
+    @model_validator(mode="after")
+    def _check_levels(self) -> Self:
+        for role in ("control", "removed"):
+            level = getattr(self, role)
+            if level is not None and level not in self.levels:
+                raise ValueError(
+                    f"{role}: '{level}' is not one of the levels{suggest(level, self.levels)}"
+                )
+        if self.control == self.removed:
+            raise ValueError(f"control and removed are both '{self.control}'; name two levels")
+        if self.path is None:
+            for level, value in self.levels.items():
+                if not isinstance(value, dict):
+                    raise ValueError(
+                        f"level '{level}' is {json.dumps(value)}; give the factor a path, or make "
+                        "each level a mapping of paths to values"
+                    )
+        return self
+
+    def assignments(self, level: str) -> dict[str, JsonValue]:
+        """A level's name to the paths that it sets and their values."""
+        value = self.levels[level]
+        if self.path is not None:
+            return {self.path: value}
+        assert isinstance(value, dict)
+        return value
+
+    @property
+    def paths(self) -> frozenset[str]:
+        """Every path that some level sets."""
+        return frozenset(path for level in self.levels for path in self.assignments(level))
+
+    @property
+    def absent(self) -> str | None:
+        """The level that stands for the part taken out: ``removed``, or the other one of two."""
+        if self.removed is not None or len(self.levels) > 2:
+            return self.removed
+        return next(level for level in self.levels if level != self.control)
+
+
+def _first_seeds(value: Any) -> Any:
+    if type(value) is int:
+        if not 1 <= value <= 1000:
+            raise ValueError(f"{value} seeds; give 1 to 1000, or a list such as [3, 7, 11]")
+        return list(range(1, value + 1))
+    return value
+
+
+def _distinct(seeds: tuple[int, ...]) -> tuple[int, ...]:
+    if len(set(seeds)) < len(seeds):
+        raise ValueError(f"a seed stands twice in {list(seeds)}; replicates need distinct seeds")
+    return seeds
+
+
+Seed = Annotated[int, Field(strict=True, ge=0, lt=2**32)]
+Seeds = Annotated[
+    tuple[Seed, ...],
+    Field(min_length=1),
+    BeforeValidator(_first_seeds),
+    AfterValidator(_distinct),
+]
+
+
+class Profile(Frozen):
+    """A size of study: what it sets on the base, and its seeds. Factors stay as they are."""
+
+    about: str = ""
+    set: dict[str, JsonValue] = {}
+    seeds: Seeds | None = None
+
+
+class Profiles(Frozen):
+    """``full`` runs on real data, ``quick`` on the embedded set; both can be asked for by name."""
+
+    full: Profile = Profile()
+    quick: Profile = Profile()
+
+
+class Study(Frozen):
+    """A question about a system: which of its factors earn their keep."""
+
+    name: Slug
+    title: str = ""
+    about: str = ""
+    base: Recipe
+    factors: dict[Slug, Factor] = {}
+    context: dict[Slug, dict[str, JsonValue]] = Field(
+        {}, description="Cells outside the family of contrasts: name to the paths they set."
+    )
+    design: Literal["leave_one_out", "add_one_in", "one_at_a_time", "full_factorial"] = (
+        "leave_one_out"
+    )
+    seeds: Seeds = (1, 2, 3, 4, 5)
+    metric: Literal["test/accuracy", "test/macro_f1", "test/balanced_accuracy"] = "test/accuracy"
+    margin: Number = Field(0.01, gt=0, lt=1)
+    alpha: Number = Field(0.05, gt=0, lt=0.5)
+    save: Literal["best", "all", "none"] = "best"
+    profiles: Profiles = Profiles()
+
+    @property
+    def question_hash(self) -> str:
+        """Hash of what is asked, whatever the seeds: two studies of one hash share a parent run."""
+        content = self.model_dump(
+            mode="json", exclude={"title", "about", "seeds", "save", "profiles", "base"}
+        )
+        for factor in content["factors"].values():
+            factor.pop("about")
+        return content_hash(content | {"base": self.base.canonical()})
+
+
+def content_hash(content: Any) -> str:
+    """JSON-like content to 32 hexadecimal digits; the order of mappings does not matter."""
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def fingerprint(spec: RunSpec, data_digest: str) -> str:
+    """What a run is: the hash of its spec and of the data it is run on."""
+    return content_hash([spec.spec_hash, data_digest])
+
+
+def flatten(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested mappings to dotted paths and leaves; empty mappings are left out."""
+    flat: dict[str, Any] = {}
+    for name, value in content.items():
+        if isinstance(value, Mapping):
+            flat |= flatten(value, f"{prefix}{name}.")
+        else:
+            flat[prefix + name] = value
+    return flat
+
+
+def value_at(recipe: Recipe, path: str) -> Any:
+    """The value that ``path`` has in a recipe, or None where it has none."""
+    value: Any = recipe.model_dump(mode="json")
+    for segment in path.split("."):
+        value = value.get(segment) if isinstance(value, dict) else None
+    return value
+
+
+def _assign(data: dict[str, Any], path: str, value: Any, fields: Mapping[str, Any]) -> str | None:
+    """Set ``path`` in the nested ``data``; returns what is wrong with the path, if anything."""
+    head, *rest = path.split(".")
+    if head not in fields or not all(re.fullmatch(r"[A-Za-z0-9_]+", part) for part in rest):
+        return f"{path}: no such path in a run spec{suggest(head, fields)}"
+    if head in REFERENCES and rest and rest[0] not in ("name", "params"):
+        return f"{path}: a reference has a name and params; did you mean '{head}.params.{rest[0]}'?"
+    if head in REFERENCES and not rest and isinstance(value, str):
+        value = {"name": value, "params": {}}
+    if not rest:
+        data[head] = value
+        return None
+    target = data[head]
+    for part in rest[:-1]:
+        if not isinstance(target.get(part), dict):
+            target[part] = {}
+        target = target[part]
+    target[rest[-1]] = value
+    return None

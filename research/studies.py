@@ -1,0 +1,126 @@
+"""Studies by name, model or path: YAML files to `Study`, and a study for a model without a file."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from research import registry
+from research.errors import InvalidInput, findings, suggest
+from research.project import Project
+from research.spec import Study
+from research.yaml_source import Lines, parse_yaml, read_yaml
+
+TEMPLATE = "default"  # the study that a model without one of its own gets, with its factors added
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a study was read: its file and the line of each place in it."""
+
+    file: Path
+    lines: Lines
+
+    def locate(self, problem: str) -> str:
+        """``factors.x: wrong`` to ``file:12: factors.x: wrong``, where the place has a line."""
+        place = re.split(r":?\s", problem, maxsplit=1)[0].rstrip(":")
+        while place:
+            if place in self.lines:
+                return f"{self.file}:{self.lines[place]}: {problem}"
+            place = place.rpartition(".")[0]
+        return problem
+
+    @contextlib.contextmanager
+    def locating(self) -> Iterator[None]:
+        """Adds file and line to the problems that are raised inside."""
+        try:
+            yield
+        except InvalidInput as error:
+            raise InvalidInput(*map(self.locate, error.problems)) from None
+
+
+def study_names(project: Project) -> dict[str, Path]:
+    """Every study's name and file; the project's own hide shipped ones of the same name."""
+    found: dict[str, Path] = {}
+    for folder in project.studies:
+        for file in sorted(folder.glob("*.yaml")):
+            if file.stem != TEMPLATE:
+                found.setdefault(file.stem, file)
+    return dict(sorted(found.items()))
+
+
+def load_study(name: str, project: Project) -> tuple[Study, Origin]:
+    """A study's name, a model's name or a path to the study; raises `InvalidInput`."""
+    if name.endswith((".yaml", ".yml")) or ("/" in name and name not in registry.models.names()):
+        return read_study(Path(name).expanduser())
+    known = study_names(project)
+    if name in known:
+        return read_study(known[name])
+    if name in registry.models.names():
+        return default_study(name, project)
+    choices = suggest(name, {*known, *registry.models.names()})
+    raise InvalidInput(f"'{name}' is neither a study nor a model{choices}")
+
+
+def read_study(file: Path) -> tuple[Study, Origin]:
+    """A YAML file to its study; every error names the file, the line and the nearest name."""
+    content, lines = read_yaml(file)
+    return _validated(content, Origin(file, lines))
+
+
+def default_study(model: str, project: Project) -> tuple[Study, Origin]:
+    """A model to a study of the factors that its builder declares and those of the template."""
+    file = next(
+        folder / f"{TEMPLATE}.yaml"
+        for folder in project.studies
+        if (folder / f"{TEMPLATE}.yaml").is_file()
+    )
+    content, lines = read_yaml(file)
+    declared: Mapping[str, Any] = registry.models.entry(model).declared.get("factors", {})
+    content |= {
+        "name": model,
+        "title": f"What each part of {model} is worth",
+        "base": {**content["base"], "model": model},
+        "factors": {**declared, **content["factors"]},
+    }
+    return _validated(content, Origin(file, lines))
+
+
+def _validated(content: dict[str, Any], origin: Origin) -> tuple[Study, Origin]:
+    try:
+        return Study.model_validate(content), origin
+    except ValidationError as error:
+        problems = [f"{place}: {text}" for place, text in findings(error, Study)]
+    raise InvalidInput(*(origin.locate(problem) for problem in problems))
+
+
+def parse_changes(pairs: list[str]) -> dict[str, Any]:
+    """``["training.epochs=3", ...]`` to paths and values, read as YAML reads them."""
+    changes: dict[str, Any] = {}
+    problems = []
+    for pair in pairs:
+        path, equals, text = pair.partition("=")
+        if not equals or not path:
+            problems.append(f"--set {pair}: is not path=value, as in training.epochs=3")
+            continue
+        try:
+            changes[path.strip()] = parse_yaml(f"value: {text}", f"--set {pair}")[0]["value"]
+        except InvalidInput as error:
+            problems += error.problems
+    if problems:
+        raise InvalidInput(*problems)
+    return changes
+
+
+def schema() -> str:
+    """The JSON schema of a study file, as text."""
+    body = Study.model_json_schema()
+    body = {"$schema": "https://json-schema.org/draft/2020-12/schema", **body}
+    return json.dumps(body, indent=2) + "\n"

@@ -1,0 +1,179 @@
+"""What a run records, and when: the same for every store."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from research.errors import InvalidInput
+from research.tracking import Point, Status, Tracked, Tracker, lease
+
+TEST_ACCESSES = "test_accesses"
+
+
+@dataclass(frozen=True)
+class Labels:
+    """What a run is called: its study, cell and seed, and what identifies it."""
+
+    experiment: str
+    study: str
+    cell: str
+    factors: Mapping[str, str]
+    seed: int
+    fingerprint: str
+    data_digest: str
+    code_digest: str
+    fold: int | None = None
+    kind: str = "run"
+    parent: str | None = None
+
+    @property
+    def name(self) -> str:
+        """The run's name in MLflow."""
+        return f"{self.cell}/s{self.seed}"
+
+    def tags(self) -> dict[str, str]:
+        """The labels as tags of the run."""
+        tags = {
+            "kind": self.kind,
+            "study": self.study,
+            "cell": self.cell,
+            "factors": json.dumps(dict(self.factors)),
+            "fold": "" if self.fold is None else str(self.fold),
+            "seed": str(self.seed),
+            "fingerprint": self.fingerprint,
+            "data_digest": self.data_digest,
+            "code_digest": self.code_digest,
+        }
+        return tags | ({"mlflow.parentRunId": self.parent} if self.parent else {})
+
+
+class Recording:
+    """A run that is being recorded."""
+
+    def __init__(self, tracker: Tracker, run_id: str) -> None:
+        self.tracker, self.run_id = tracker, run_id
+        logged = tracker.history(run_id, "val/loss")
+        self._last = logged[-1].step if logged else 0
+        self._beat = time.monotonic()
+
+    def epoch(self, number: int, metrics: Mapping[str, float], ended_ms: int) -> None:
+        """Records an epoch's metrics, unless the run has them from before it was killed."""
+        if number > self._last:
+            self.tracker.log(
+                self.run_id, [Point(name, v, number, ended_ms) for name, v in metrics.items()]
+            )
+            self._last = number
+        self.beat()
+
+    def beat(self) -> None:
+        """A sign of life, now and then."""
+        if time.monotonic() - self._beat > lease.BEAT_EVERY_S:
+            self._beat = time.monotonic()
+            self.tracker.set_tags(self.run_id, {lease.TAG: lease.note()})
+
+    def test_opened(self) -> None:
+        """Records that the test split is looked at, before it is."""
+        run = self.tracker.get(self.run_id)
+        before = json.loads(run.tags.get(TEST_ACCESSES, "[]")) if run else []
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        self.tracker.set_tags(self.run_id, {TEST_ACCESSES: json.dumps([*before, now])})
+
+    def result(self, metrics: Mapping[str, float], tags: Mapping[str, str]) -> None:
+        """Records what is known once, at the end."""
+        now = int(time.time() * 1000)
+        self.tracker.log(self.run_id, [Point(n, v, 0, now) for n, v in metrics.items()])
+        if tags:
+            self.tracker.set_tags(self.run_id, tags)
+
+    def files(self, folder: Path) -> None:
+        """Keeps the files of a folder."""
+        self.tracker.log_files(self.run_id, folder)
+
+
+@contextlib.contextmanager
+def recording(
+    tracker: Tracker,
+    labels: Labels,
+    params: Mapping[str, Any],
+    tags: Mapping[str, str],
+    resumed: Tracked | None,
+) -> Iterator[Recording]:
+    """Opens a run, new or resumed, and ends it as FINISHED, FAILED or KILLED, whatever happens."""
+    held = {lease.TAG: lease.note()}
+    if resumed is None:
+        run_id = tracker.create(labels.experiment, labels.name, {**labels.tags(), **tags, **held})
+        tracker.log(run_id, params={name: _text(value) for name, value in params.items()})
+    else:
+        run_id = resumed.run_id
+        error = {"error": ""} if resumed.tags.get("error") else {}
+        tracker.set_tags(run_id, {**tags, **held, **error})
+        tracker.set_status(run_id, "RUNNING")
+    status: Status = "FAILED"
+    try:
+        yield Recording(tracker, run_id)
+        status = "FINISHED"
+    except (KeyboardInterrupt, GeneratorExit):
+        status = "KILLED"
+        raise
+    except Exception as error:
+        tracker.set_tags(run_id, {"error": describe(error)})
+        raise
+    finally:
+        tracker.set_status(run_id, status)
+
+
+def describe(error: BaseException) -> str:
+    """An error in a line."""
+    if isinstance(error, InvalidInput):
+        return "; ".join(error.problems)
+    text = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {text[0]}" if text else type(error).__name__
+
+
+def reconcile(tracker: Tracker) -> list[Tracked]:
+    """Marks runs KILLED that are RUNNING but whose process is gone; gives them."""
+    dead = [run for run in tracker.running() if not lease.is_alive(run.tags.get(lease.TAG))]
+    for run in dead:
+        tracker.set_status(run.run_id, "KILLED")
+    return dead
+
+
+def resumable(found: Sequence[Tracked], code_digest: str) -> Tracked | None:
+    """The newest unfinished run of today's code, to go on with; None where there is none."""
+    for run in found:
+        if run.status != "FINISHED" and run.tags.get("code_digest") == code_digest:
+            return run
+    return None
+
+
+def finished(
+    found: Sequence[Tracked], code_digest: str, *, accept_code: bool = False
+) -> tuple[Tracked | None, Tracked | None]:
+    """Runs of one fingerprint, newest first, to (the one that counts, a stale one)."""
+    ended = [run for run in found if run.status == "FINISHED"]
+    current = [run for run in ended if run.tags.get("code_digest") == code_digest]
+    if current:
+        return current[0], None
+    if ended and accept_code:
+        return ended[0], None
+    return None, ended[0] if ended else None
+
+
+def taken(found: Sequence[Tracked]) -> Tracked | None:
+    """The run of another living process, or None."""
+    for run in found:
+        note = run.tags.get(lease.TAG)
+        if run.status == "RUNNING" and lease.is_alive(note) and not lease.is_mine(note):
+            return run
+    return None
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)

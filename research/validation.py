@@ -1,0 +1,129 @@
+"""The second gate: a plan's names and parameters against the registries, all errors at once.
+
+The first gate, the shape of a study, is `research.spec`. This one fills in every default as well,
+so that two specs that mean the same have the same hash.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any
+
+from pydantic import ValidationError
+
+from research import registry
+from research.design import Cell
+from research.errors import InvalidInput, findings
+from research.registry import Registry
+from research.spec import Input, Recipe, Ref, Study
+
+REGISTRIES: dict[str, Registry[Any]] = {
+    "model": registry.models,
+    "loss": registry.losses,
+    "optim": registry.optimisers,
+    "schedule": registry.schedules,
+    "preprocess": registry.preprocessing,
+    "augment": registry.augmentations,
+}
+Problem = tuple[str, str]  # dotted path in a spec, what is wrong there
+
+
+def complete(recipe: Recipe, source: str) -> tuple[Recipe, list[Problem]]:
+    """A recipe to (itself with every default filled in, what is wrong with it).
+
+    ``source`` is the registered data source that the recipe's data is read by.
+    """
+    problems: list[Problem] = []
+    changes: dict[str, Any] = {}
+    for field in ("model", "loss", "optim", "schedule"):
+        ref, found = REGISTRIES[field].check(getattr(recipe, field))
+        changes[field] = ref
+        problems += [(f"{field}.params.{name}" if name else field, text) for name, text in found]
+    for field in ("preprocess", "augment"):
+        changes[field], found = _complete_steps(field, getattr(recipe, field))
+        problems += found
+    changes["data"], found = _complete_data(recipe, source)
+    return recipe.model_copy(update=changes), problems + found
+
+
+def complete_cells(study: Study, cells: Iterable[Cell], source: str) -> tuple[Cell, ...]:
+    """Cells to themselves with full recipes; raises `InvalidInput` with every problem of all."""
+    done, problems = [], []
+    for cell in cells:
+        recipe, found = complete(cell.recipe, source)
+        done.append(replace(cell, recipe=recipe))
+        problems += [_explain(study, cell, path, text) for path, text in found]
+    if problems:
+        raise InvalidInput(*problems)
+    return tuple(done)
+
+
+def _complete_steps(field: str, steps: dict[str, Any]) -> tuple[dict[str, Any], list[Problem]]:
+    """Steps to (those that are on, with defaults, in order; what is wrong)."""
+    made: dict[str, Any] = {}
+    problems: list[Problem] = []
+    for name, params in steps.items():
+        if params is None:
+            continue
+        ref, found = REGISTRIES[field].check(Ref(name=name, params=params))
+        made[name] = ref.params
+        problems += [
+            (f"{field}.{name}.{inner}" if inner else f"{field}.{name}", text)
+            for inner, text in found
+        ]
+    return made, problems
+
+
+def _complete_data(recipe: Recipe, source: str) -> tuple[Ref, list[Problem]]:
+    """The data reference to (itself with size and channels decided, what is wrong)."""
+    common = {name: v for name, v in recipe.data.params.items() if name in Input.model_fields}
+    own = {name: v for name, v in recipe.data.params.items() if name not in common}
+    problems: list[Problem] = []
+    try:
+        seen = Input.model_validate(common)
+    except ValidationError as error:
+        seen = Input()
+        problems += [(f"data.params.{place}", text) for place, text in findings(error, Input)]
+    if recipe.model.name in registry.models.names():
+        published = registry.models.entry(recipe.model.name).declared
+        seen = Input.model_validate(
+            {"size": published["size"], "channels": published["channels"]}
+            | seen.model_dump(exclude_none=True)
+        )
+    entry = registry.sources.entry(source)
+    for name, value in own.items():
+        if name not in entry.params:
+            text = f"the {registry.sources.kind} '{source}' has no parameter '{name}'"
+            problems.append((f"data.params.{name}", text + _choices(entry.params)))
+            continue
+        _, problem = entry.params[name].check(value)
+        problems += [(f"data.params.{name}", problem)] if problem else []
+    return Ref(name=recipe.data.name, params=seen.model_dump() | own), problems
+
+
+def _choices(own: Iterable[str]) -> str:
+    return f"; choose from {', '.join([*Input.model_fields, *own])}"
+
+
+def _explain(study: Study, cell: Cell, path: str, text: str) -> str:
+    """A problem at a path of a cell, with the place in the study that put it there.
+
+    Where one factor chose the component and another the parameter, both are named.
+    """
+    if path.split(".")[0] in study.context.get(cell.name, {}):
+        return f"context.{cell.name}: {path}: {text}"
+    setters = [
+        (name, inner)
+        for name, level in cell.levels.items()
+        for inner in study.factors[name].assignments(level)
+        if path == inner or path.startswith(inner + ".")
+    ]
+    if not setters:
+        return f"base.{path}: {text}"
+    *choosers, (name, _) = sorted(setters, key=lambda setter: setter[1].count("."))
+    also = "".join(
+        f"; {inner} was chosen by factors.{other}.levels.{cell.levels[other]}"
+        for other, inner in choosers
+    )
+    return f"factors.{name}.levels.{cell.levels[name]}: {path}: {text}{also}"

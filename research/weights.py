@@ -1,0 +1,53 @@
+"""Which trained weights a study keeps: of each cell the seed that is best on validation."""
+
+from __future__ import annotations
+
+from research.checkpoint import Checkpoint
+from research.planning import Plan, PlannedRun
+from research.project import Project
+from research.tracking import Tracked, Tracker
+
+
+def drop_others(plan: Plan, tracker: Tracker, project: Project, cell: str) -> None:
+    """Removes the files of a cell's finished runs that will not be kept, so that disks last."""
+    kept = _kept(plan, tracker, cell)
+    for run, _ in _finished(plan, tracker, cell):
+        if run.run_id not in kept:
+            checkpoint_of(run, project).clear()
+
+
+def keep_weights(plan: Plan, tracker: Tracker, project: Project) -> None:
+    """Logs the weights that the study's ``save`` asks for as models; drops the files."""
+    for cell in plan.cells:
+        kept = _kept(plan, tracker, cell.name)
+        for run, one in _finished(plan, tracker, cell.name):
+            checkpoint = checkpoint_of(run, project)
+            file = checkpoint.weights_file(int(one.metrics.get("best_epoch", 0)))
+            if one.run_id in kept and not one.tags.get("model_id") and file.is_file():
+                about = {"cell": cell.name, "seed": str(run.seed), "study": plan.study.name}
+                tracker.log_model(one.run_id, file, about)
+            checkpoint.clear()
+
+
+def checkpoint_of(run: PlannedRun, project: Project) -> Checkpoint:
+    """Where a run's state and weights stand."""
+    return Checkpoint(project.runs / "checkpoints" / run.fingerprint)
+
+
+def _finished(plan: Plan, tracker: Tracker, cell: str) -> list[tuple[PlannedRun, Tracked]]:
+    runs = [run for run in plan.runs if run.cell.name == cell and run.state == "finished"]
+    found = [(run, tracker.get(run.run_id or "")) for run in runs]
+    return [(run, one) for run, one in found if one is not None]
+
+
+def _kept(plan: Plan, tracker: Tracker, cell: str) -> set[str]:
+    """Ids of the runs whose weights are kept; on equal scores the earliest run."""
+    runs = [one for _, one in _finished(plan, tracker, cell)]
+    if plan.study.save != "best":
+        return {run.run_id for run in runs} if plan.study.save == "all" else set()
+    recipe = next(one.recipe for one in plan.cells if one.name == cell)
+    name = f"selected/{recipe.training.select_by.replace('/', '_')}"
+    sign = -1 if recipe.training.select_by == "val/loss" else 1
+    scored = [run for run in runs if name in run.metrics]
+    ordered = sorted(scored, key=lambda run: (-sign * run.metrics[name], run.started_ms))
+    return {ordered[0].run_id} if ordered else set()
