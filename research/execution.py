@@ -62,7 +62,7 @@ def crew_of(executor: str, workers: int | None, device: str | None) -> int:
         )
         raise InvalidInput(f"--workers {workers}: {few}")
     if workers is not None or most is not None:
-        return workers or int(most)
+        return workers or int(most or 1)
     if find_device(device).type == "cuda":
         return torch.cuda.device_count() if device in (None, "cuda") else 1
     memory = psutil.virtual_memory().total

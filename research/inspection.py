@@ -121,7 +121,7 @@ def _precisions(device: torch.device) -> tuple[Literal["fp32", "bf16"], ...]:
     """What is worth a probe: bf16 without instructions of its own can be 20 times slower."""
     if device.type == "cuda":
         return ("fp32", "bf16") if torch.cuda.is_bf16_supported(False) else ("fp32",)
-    able = getattr(torch.cpu, "get_capabilities", dict)()
+    able: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
     native = able.get("avx512_bf16") or able.get("amx_bf16") or able.get("bf16")
     return ("fp32", "bf16") if native else ("fp32",)
 

@@ -21,7 +21,8 @@ def probabilities(logits: Logits) -> Floats:
     shifted = logits.astype(np.float64)
     shifted -= shifted.max(1, keepdims=True)
     exponentials = np.exp(shifted)
-    return exponentials / exponentials.sum(1, keepdims=True)
+    shares: Floats = exponentials / exponentials.sum(1, keepdims=True)
+    return shares
 
 
 def accuracy(labels: Labels, logits: Logits) -> float:

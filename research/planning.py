@@ -154,7 +154,9 @@ def _designed(study: Study, name: str) -> Study:
 def sized(study: Study, profile: Literal["quick", "full"], request: Request) -> Study:
     """A study at the size of a profile, then with what was set by hand."""
     chosen = getattr(study.profiles, profile)
-    study = design.with_base(study, chosen.set, f"profiles.{profile}.set")
+    study = design.with_base(study, chosen.set, f"profiles.{profile}.set:")
+    if chosen.context is not None:
+        study = study.model_copy(update={"context": chosen.context})
     seeds = request.seeds if request.seeds is not None else chosen.seeds
     if seeds is not None:
         study = Study.model_validate(study.model_dump() | {"seeds": seeds})

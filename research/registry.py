@@ -145,8 +145,10 @@ executors: Registry[Callable[..., Any]] = Registry("executor", "research.executo
 
 
 # Modules that every training runs through, beside its components.
-CORE = ("arithmetic", "assembly", "augment", "evaluation", "metrics", "optim", "preprocess")
-CORE += ("training",)
+CORE = (
+    *("arithmetic", "assembly", "augment", "evaluation"),
+    *("metrics", "optim", "preprocess", "training"),
+)
 
 
 def code_digest(recipe: Recipe) -> str:

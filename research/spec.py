@@ -223,11 +223,12 @@ Seeds = Annotated[
 
 
 class Profile(Frozen):
-    """A size of study: what it sets on the base, and its seeds. Factors stay as they are."""
+    """A size of study: what it sets on the base, its seeds, and context cells of that size."""
 
     about: str = ""
     set: dict[str, JsonValue] = {}
     seeds: Seeds | None = None
+    context: dict[Slug, dict[str, JsonValue]] | None = None
 
 
 class Profiles(Frozen):

@@ -186,7 +186,7 @@ def predict(
     net.eval()
     made = []
     with torch.inference_mode(), arithmetic.autocast():
-        for chunk in images.split(EVALUATION_BATCH):
+        for chunk in torch.split(images, EVALUATION_BATCH):
             seen = view.plain(chunk)
             outs = [net(arithmetic.lay_out(change(seen))).float() for change in views]
             made.append(_averaged(torch.stack(outs), test))
@@ -200,7 +200,7 @@ def train_step(state: State, images: Tensor, labels: Tensor) -> tuple[Tensor, Te
     with state.arithmetic.autocast():
         logits = state.net(state.arithmetic.lay_out(seen))
     loss = _loss(state.loss, logits.float(), targets)
-    state.scaler.scale(loss).backward()
+    torch.autograd.backward(state.scaler.scale(loss))
     state.scaler.step(state.optimizer)
     state.scaler.update()
     return loss.detach(), (logits.argmax(1) == labels).sum()
@@ -216,7 +216,7 @@ def _train(
     right = torch.zeros((), device=train.labels.device, dtype=torch.int64)
     seen = 0
     shown = time.perf_counter()
-    for rows in order.split(size):
+    for rows in torch.split(order, size):
         if len(rows) < 2:  # batch norm has no variance of one image
             continue
         batch_loss, batch_right = train_step(state, train.images[rows], train.labels[rows])

@@ -88,7 +88,7 @@ class _Reader:
             raise InvalidInput(f"{self.origin}:{line}: more than {MAX_VALUES} values, or a loop")
         self.lines.setdefault(place, line)
         if isinstance(node, yaml.ScalarNode):
-            return self.loader.construct_object(node)  # type: ignore[no-untyped-call]
+            return self.loader.construct_object(node)
         self.open.add(id(node))
         made: Any
         if isinstance(node, yaml.SequenceNode):

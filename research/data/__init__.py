@@ -7,7 +7,7 @@ folder is of its layout. What it decodes is kept in a cache by the content of wh
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -76,12 +76,12 @@ class Splits:
         """At most so many images a split, every class in its proportion, the first ones of each."""
         if train is None and evaluation is None:
             return self
-        limits = {"train": train, "val": evaluation, "test": evaluation}
-        parts = {name: first(getattr(self, name), limits[name]) for name in SPLITS}
-        return Splits(**parts, **{n: getattr(self, n) for n in _DESCRIPTION})
-
-
-_DESCRIPTION = ("classes", "digest", "source", "synthetic")
+        return replace(
+            self,
+            train=first(self.train, train),
+            val=first(self.val, evaluation),
+            test=first(self.test, evaluation),
+        )
 
 
 def first(split: Split, limit: int | None) -> Split:

@@ -148,7 +148,7 @@ def _read(place: Path, location: Location) -> Splits:
     about = json.loads((place / "data.json").read_text(encoding="utf-8"))
     parts = {}
     for name in SPLITS:
-        arrays = {}
+        arrays: dict[str, Any] = {}
         for field in fields(Split):
             file = place / f"{name}-{field.name}.npy"
             # Copy on write: torch takes only arrays that may be written, and nothing writes.

@@ -7,11 +7,12 @@ and clipped, never raised to a power, so that every machine draws the same pixel
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-Array = NDArray[np.float32]
+Array = NDArray[np.floating[Any]]  # float32 throughout
 
 SIDE = 48
 # Action units that the drawing knows; a face holds an intensity from 0 to 1 of each.
@@ -38,7 +39,7 @@ def draw(faces: Faces) -> Array:
     """Faces to grey images ``(n, 48, 48)``, 0 black to 1 white, before noise."""
     u, v = _coordinates(faces)
     skin = faces.look("skin")
-    image = faces.look("background") + 0.15 * v * faces.look("backdrop") + 0 * u
+    image: Array = faces.look("background") + 0.15 * v * faces.look("backdrop") + 0 * u
     outline = _norm(u / 0.80, (v - 0.04) / 1.02)
     shade = skin * (1.08 - 0.35 * np.minimum(outline, 1) ** 2)
     image = _over(image, shade, _inside(outline - 1, 0.06))
@@ -67,11 +68,13 @@ def _coordinates(faces: Faces) -> tuple[Array, Array]:
 
 def _inside(distance: Array, edge: float = 0.05) -> Array:
     """Signed distance to coverage: 1 inside, 0 outside, a ramp of width ``edge`` between."""
-    return np.clip(np.float32(0.5) - distance / np.float32(edge), 0, 1)
+    cover: Array = np.clip(np.float32(0.5) - distance / np.float32(edge), 0, 1)
+    return cover
 
 
 def _norm(a: Array, b: Array) -> Array:
-    return np.sqrt(a * a + b * b)
+    length: Array = np.sqrt(a * a + b * b)
+    return length
 
 
 def _over(image: Array, value: Array | float, cover: Array) -> Array:
@@ -127,7 +130,8 @@ def _eyes(image: Array, u: Array, v: Array, faces: Faces) -> Array:
     image = _over(image, faces.look("iris"), opening * _inside(iris))
     image = image * (1 - 0.65 * _stroke(level - upper, along, 0.014))
     crease = _stroke(level - 0.10 + 0.05 * along * along, along, 0.010)
-    return image * (1 - 0.30 * np.maximum(faces.unit(6), 0.5 * faces.unit(7)) * crease)
+    creased: Array = image * (1 - 0.30 * np.maximum(faces.unit(6), 0.5 * faces.unit(7)) * crease)
+    return creased
 
 
 def _nose(image: Array, u: Array, v: Array, faces: Faces) -> Array:
@@ -143,7 +147,8 @@ def _nose(image: Array, u: Array, v: Array, faces: Faces) -> Array:
     depth = np.clip(0.9 * faces.unit(12) + 0.8 * faces.unit(9) + 0.15, 0, 1)
     along = (v - 0.36) / 0.17
     fold = _stroke(np.abs(u) - width - 0.14 - 0.09 * along, along, 0.012)
-    return image * (1 - 0.28 * depth * fold)
+    folded: Array = image * (1 - 0.28 * depth * fold)
+    return folded
 
 
 def _mouth(image: Array, u: Array, v: Array, faces: Faces) -> Array:

@@ -86,7 +86,8 @@ def _classes(present: dict[str, dict[str, list[Path]]], path: Path) -> list[str]
 
 def _decode(files: dict[str, list[Path]], names: Sequence[str], side: int | None) -> Split:
     pairs = [(file, names.index(name)) for name in names for file in files.get(name, [])]
-    images, problems = [], []
+    images: list[NDArray[np.uint8]] = []
+    problems: list[str] = []
     for file, _ in pairs:
         try:
             images.append(read_image(file))
@@ -135,7 +136,8 @@ def _stacked(images: list[NDArray[np.uint8]], side: int | None) -> NDArray[np.ui
 def _resized(image: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
     shrinks = min(image.shape[:2]) > side
     method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    return cv2.resize(image, (side, side), interpolation=method).reshape(side, side, -1)
+    resized: NDArray[np.uint8] = cv2.resize(image, (side, side), interpolation=method)
+    return resized.reshape(side, side, -1)
 
 
 def _alike(splits: dict[str, Split]) -> dict[str, Split]:

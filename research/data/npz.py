@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from research.data import EMOTIONS, SPLITS, Decoded, Split
+from research.data import EMOTIONS, Decoded, Split
 from research.data.splitting import split_off
 from research.errors import InvalidInput
 from research.registry import Fraction, sources
@@ -42,9 +42,9 @@ def npz(path: Path, *, val_fraction: Fraction = 0.1, test_fraction: Fraction = 0
         rest, test = split_off(everything, test_fraction)
         train, val = split_off(rest, val_fraction / (1 - test_fraction))
         return Decoded(train, val, test, classes)
-    usage = _whole(arrays, "usage", len(images), len(SPLITS), path)
-    parts = (everything.take(np.flatnonzero(usage == code)) for code in range(len(SPLITS)))
-    return Decoded(*parts, classes=classes)
+    usage = _whole(arrays, "usage", len(images), 3, path)
+    train, val, test = (everything.take(np.flatnonzero(usage == code)) for code in range(3))
+    return Decoded(train, val, test, classes)
 
 
 def _read(path: Path) -> dict[str, NDArray[Any]]:

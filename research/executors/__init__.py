@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, Self
 
@@ -62,7 +62,7 @@ class Outcome:
 Event = Started | Progress | Outcome
 
 
-def conduct(run: Runner, job: Any) -> Iterator[Progress | Outcome]:
+def conduct(run: Runner, job: Any) -> Generator[Progress | Outcome, None, None]:
     """One job to its progress and its outcome."""
     with contextlib.closing(run(job)) as running:
         try:

@@ -15,6 +15,8 @@ from research.registry import Fraction, losses
 class CrossEntropy(nn.Module):
     """Mean cross-entropy: over the sum of weights for labels, over N for probabilities."""
 
+    weight: Tensor | None
+
     def __init__(self, weight: Tensor | None, label_smoothing: float) -> None:
         super().__init__()
         self.register_buffer("weight", weight)

@@ -19,6 +19,8 @@ class Focal(nn.Module):
     Linear in the targets' probabilities q. With gamma 0 and alpha None or 1 it is cross-entropy.
     """
 
+    alpha: Tensor | None
+
     def __init__(self, gamma: float, alpha: Tensor | None, label_smoothing: float) -> None:
         super().__init__()
         self.gamma = gamma

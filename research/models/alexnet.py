@@ -6,8 +6,9 @@ import torch
 from torch import Tensor, nn
 
 from research.models.layers import init_weights, map_size
-from research.registry import Fraction, models
+from research.registry import Fraction, Positive, models
 
+STEM = 96
 CONVS = ((256, 5), (384, 3), (384, 3), (256, 3))  # channels and kernel after the stem
 
 
@@ -53,11 +54,16 @@ def alexnet(
     *,
     local_response_norm: bool = True,
     dropout: Fraction = 0.5,
+    width: Positive = 1.0,
 ) -> nn.Module:
-    """The 2012 single-column net: 58.3 M parameters at 227 pixels."""
-    layers: list[nn.Module] = [nn.Conv2d(in_channels, 96, 11, stride=4, padding=2), nn.ReLU()]
-    channels = 96
-    for number, (out, kernel) in enumerate(CONVS):
+    """The 2012 single-column net: 58.3 M parameters at 227 pixels.
+
+    ``width`` scales every convolution.
+    """
+    channels = max(1, round(STEM * width))
+    layers: list[nn.Module] = [nn.Conv2d(in_channels, channels, 11, stride=4, padding=2), nn.ReLU()]
+    for number, (full, kernel) in enumerate(CONVS):
+        out = max(1, round(full * width))
         if number < 2:
             if local_response_norm:  # section 3.3: k 2, n 5, alpha 1e-4, beta .75
                 layers.append(nn.LocalResponseNorm(5, alpha=1e-4, beta=0.75, k=2.0))

@@ -108,8 +108,8 @@ def _named(frame: Frame, name: str, effect: Effect) -> Effect:
     """An effect with its cell, what was changed there, and what that changes in cost."""
     levels = {cell["name"]: cell["levels"] for cell in frame.plan["cells"]}
     changed = [f for f, level in levels[name].items() if level != levels["control"].get(f)]
-    differences = {
-        f"d_{cost}": _cost(frame, name, metric) - _cost(frame, "control", metric)
+    more = {
+        cost: _cost(frame, name, metric) - _cost(frame, "control", metric)
         for cost, metric in COSTS.items()
     }
     return replace(
@@ -117,7 +117,9 @@ def _named(frame: Frame, name: str, effect: Effect) -> Effect:
         cell=name,
         factor=" ".join(changed),
         level=" ".join(levels[name][factor] for factor in changed),
-        **differences,
+        d_parameters=more["parameters"],
+        d_macs=more["macs"],
+        d_epoch_s=more["epoch_s"],
     )
 
 
