@@ -10,6 +10,7 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
@@ -54,6 +55,7 @@ def curves(history: Sequence[Mapping[str, float]], best: int) -> Figure:
         if best:
             axes.axvline(best, color=BAD, lw=0.8, ls="--", label="selected")
         axes.set_xlabel("epoch")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_ylabel(what)
         axes.legend(frameon=False, fontsize=8)
         bare(axes)
@@ -128,6 +130,7 @@ def learning_curves(series: Mapping[str, Floats], label: str, scale: float = 1.0
             epochs, np.nanmin(values, 0), np.nanmax(values, 0), color=colour, alpha=0.10, lw=0
         )
     axes.set_xlabel("epoch")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_ylabel(label)
     axes.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
     bare(axes)

@@ -82,7 +82,8 @@ def read_plan(tracker: Tracker, parent: str) -> dict[str, Any] | None:
 
 def plan_content(plan: Plan) -> dict[str, Any]:
     """A plan as it is recorded."""
-    splits = plan.control_data
+    params = plan.cells[0].recipe.data.params
+    splits = plan.control_data.limited(params["train_limit"], params["eval_limit"])  # type: ignore[arg-type]
     return {
         "study": plan.study.name,
         "study_hash": plan.study_hash,

@@ -20,7 +20,7 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 
 from pydantic import Field, TypeAdapter, ValidationError
 
-from research.errors import InvalidInput, suggest
+from research.errors import InvalidInput, findings, suggest
 from research.provenance import PACKAGE, source_digest
 from research.spec import Recipe, Ref
 
@@ -97,6 +97,16 @@ class Registry(Generic[F]):
         if name not in self._loaded:
             importlib.import_module(entry.module)
         return self._loaded[name]
+
+    def params(self, name: str, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Parameters with every default filled in; raises `InvalidInput` with all that is wrong."""
+        try:
+            ref, problems = self.check(Ref(name=name, params=dict(given)))
+        except ValidationError as error:
+            problems = findings(error, Ref)
+        if problems:
+            raise InvalidInput(*(text for _, text in problems))
+        return ref.params
 
     def check(self, ref: Ref) -> tuple[Ref, list[tuple[str, str]]]:
         """A reference to (itself with every default filled in, [(parameter or "", problem)])."""

@@ -18,10 +18,14 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    GetJsonSchemaHandler,
     JsonValue,
     ValidationError,
+    WithJsonSchema,
     model_validator,
 )
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
 from research.errors import InvalidInput, findings, suggest
 
@@ -52,7 +56,21 @@ class Ref(Frozen):
     @model_validator(mode="before")
     @classmethod
     def _from_name(cls, value: Any) -> Any:
-        return {"name": value} if isinstance(value, str) else value
+        if isinstance(value, str):
+            return {"name": value}
+        return value | {"params": plain(value["params"])} if "params" in value else value
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        return {"anyOf": [{"type": "string"}, handler(core_schema)]}
+
+
+class DataRef(Ref):
+    """Data by its source's name or a path; ``auto`` is what is found (`research.data.location`)."""
+
+    name: str = Field("auto", min_length=1)
 
 
 class Training(Frozen):
@@ -97,7 +115,7 @@ class TestViews(Frozen):
 class Recipe(Frozen):
     """Everything that decides a training, but for its seed."""
 
-    data: Ref = Ref(name="auto")
+    data: DataRef = DataRef()
     model: Ref
     loss: Ref = Ref(name="cross_entropy")
     optim: Ref = Ref(name="adam")
@@ -115,7 +133,7 @@ class Recipe(Frozen):
         data = self.model_dump(mode="json")
         problems = []
         for path in sorted(changes, key=lambda path: path.count(".")):
-            problem = _assign(data, path, changes[path], type(self).model_fields)
+            problem = _assign(data, path, plain(changes[path]), type(self).model_fields)
             problems += [problem] if problem else []
         try:
             changed = type(self).model_validate(data)
@@ -219,6 +237,15 @@ Seeds = Annotated[
     Field(min_length=1),
     BeforeValidator(_first_seeds),
     AfterValidator(_distinct),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "integer", "minimum": 1, "maximum": 1000},
+                {"type": "array", "minItems": 1, "items": {"type": "integer", "minimum": 0}},
+            ],
+            "description": "A number: the first so many of 1, 2, 3 ...; or a list of seeds.",
+        }
+    ),
 ]
 
 
@@ -268,6 +295,15 @@ class Study(Frozen):
         for factor in content["factors"].values():
             factor.pop("about")
         return content_hash(content | {"base": self.base.canonical()})
+
+
+def plain(value: Any) -> Any:
+    """A value as JSON has it: tuples, arrays and tensors become lists, their numbers Python's."""
+    if isinstance(value, Mapping):
+        return {name: plain(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(inner) for inner in value]
+    return value.tolist() if hasattr(value, "tolist") else value
 
 
 def content_hash(content: Any) -> str:

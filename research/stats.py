@@ -14,7 +14,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import optimize, special
+from scipy import special
 
 from research.errors import InvalidInput, suggest
 
@@ -140,14 +140,8 @@ def detectable(spread: Spread, *, alpha: float = 0.05, power: float = POWER) -> 
     if not (spread.error > 0 and spread.df > 0):
         return 0.0 if spread.error == 0 else math.nan
     critical = t_quantile(1 - alpha / 2, spread.df)
-
-    def lacking(shift: float) -> float:
-        return _power(shift, critical, spread.df) - power
-
-    high = critical + 2.0
-    while lacking(high) < 0:
-        high *= 1.5
-    return float(optimize.brentq(lacking, 0.0, high, xtol=1e-9)) * spread.error
+    # The noncentrality at which t stays under the critical value in 1 - power of the cases.
+    return float(special.nctdtrinc(spread.df, 1 - power, critical)) * spread.error
 
 
 def seeds_needed(
@@ -238,8 +232,3 @@ def _p_value(effect: float, found: Spread) -> float:
     if found.error == 0:
         return 1.0 if effect == 0 else 0.0
     return float(2 * special.stdtr(found.df, -abs(effect / found.error)))
-
-
-def _power(shift: float, critical: float, df: float) -> float:
-    """The chance to find a shift, in standard errors, in its own direction."""
-    return float(1 - special.nctdtr(df, shift, critical))

@@ -16,7 +16,7 @@ from research import registry
 from research.design import Cell
 from research.errors import InvalidInput, findings
 from research.registry import Registry
-from research.spec import Input, Recipe, Ref, Study
+from research.spec import DataRef, Input, Recipe, Ref, Study
 
 REGISTRIES: dict[str, Registry[Any]] = {
     "model": registry.models,
@@ -75,7 +75,7 @@ def _complete_steps(field: str, steps: dict[str, Any]) -> tuple[dict[str, Any], 
     return made, problems
 
 
-def _complete_data(recipe: Recipe, source: str) -> tuple[Ref, list[Problem]]:
+def _complete_data(recipe: Recipe, source: str) -> tuple[DataRef, list[Problem]]:
     """The data reference to (itself with size and channels decided, what is wrong)."""
     common = {name: v for name, v in recipe.data.params.items() if name in Input.model_fields}
     own = {name: v for name, v in recipe.data.params.items() if name not in common}
@@ -99,7 +99,8 @@ def _complete_data(recipe: Recipe, source: str) -> tuple[Ref, list[Problem]]:
             continue
         _, problem = entry.params[name].check(value)
         problems += [(f"data.params.{name}", problem)] if problem else []
-    return Ref(name=recipe.data.name, params=seen.model_dump() | own), problems
+    data = recipe.data.model_copy(update={"params": seen.model_dump() | own})
+    return data, problems
 
 
 def _choices(own: Iterable[str]) -> str:

@@ -12,6 +12,7 @@ from research.errors import InvalidInput
 
 MAX_BYTES = 256 * 1024
 MAX_VALUES = 20_000
+PLAIN = {"tag:yaml.org,2002:map", "tag:yaml.org,2002:seq"}
 Lines = dict[str, int]  # dotted place to line, counted from 1
 
 
@@ -82,6 +83,7 @@ class _Reader:
         self.open: set[int] = set()
 
     def value(self, node: yaml.Node, place: str) -> Any:
+        """A node to its value; ``place`` is the dotted place that it stands in."""
         line = node.start_mark.line + 1
         self.seen += 1
         if self.seen > MAX_VALUES or id(node) in self.open:
@@ -89,6 +91,8 @@ class _Reader:
         self.lines.setdefault(place, line)
         if isinstance(node, yaml.ScalarNode):
             return self.loader.construct_object(node)
+        if node.tag not in PLAIN:
+            raise InvalidInput(f"{self.origin}:{line}: the tag {node.tag} is not allowed")
         self.open.add(id(node))
         made: Any
         if isinstance(node, yaml.SequenceNode):

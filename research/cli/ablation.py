@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from typing import TYPE_CHECKING
 
 import typer
 from rich.table import Table
@@ -13,12 +14,14 @@ from research.ablation import carry_out
 from research.cli import console
 from research.cli.progress import StudyProgress
 from research.cli.report import print_report
-from research.cost import PlanCost, cost_of
 from research.executors import Event
 from research.planning import Plan, PlannedRun, Request, prepare
 from research.project import Project
 from research.reporting import wording
 from research.tracking.database import connect
+
+if TYPE_CHECKING:
+    from research.cost import PlanCost
 
 MARKS = {"finished": "✓", "new": "·", "begun": "…", "stale": "!", "taken": "↻"}
 LEGEND = "✓ finished   · to run   … begun, goes on   ! made by other code   ↻ running elsewhere"
@@ -26,6 +29,8 @@ LEGEND = "✓ finished   · to run   … begun, goes on   ! made by other code  
 
 def show_plan(name: str, request: Request, *, as_json: bool) -> None:
     """Prints what would be run and what it would cost; tracks nothing."""
+    from research.cost import cost_of  # imports torch, which a finished study spares
+
     project = Project.find()
     tracker = connect(project, create=False)
     plan = prepare(name, request, project, tracker)

@@ -27,7 +27,7 @@ from research.data.location import Location
 from research.errors import InvalidInput
 from research.project import cache_folder
 from research.provenance import PACKAGE, source_digest
-from research.spec import Ref, content_hash
+from research.spec import content_hash
 
 log = logging.getLogger("research")
 # What every source decodes with: a change of these, or of the source's own file, decodes anew.
@@ -37,14 +37,12 @@ SHARED = [PACKAGE / "data" / f"{name}.py" for name in ("__init__", "cache", "spl
 def load(location: Location, params: Mapping[str, Any]) -> Splits:
     """A location to its splits, decoding it if the cache does not hold it."""
     entry = registry.sources.entry(location.source)
-    checked, problems = registry.sources.check(Ref(name=location.source, params=dict(params)))
-    if problems:
-        raise InvalidInput(*(f"data.params.{name}: {text}" for name, text in problems))
+    complete = registry.sources.params(location.source, params)
     code = source_digest(dict.fromkeys([entry.file, *SHARED], frozenset()))
-    key = content_hash([location.source, checked.params, content_digest(location.path), code])
+    key = content_hash([location.source, complete, content_digest(location.path), code])
     place = cache_folder() / "data" / key
     if not (place / "data.json").is_file():
-        _fill(place, location, checked.params)
+        _fill(place, location, complete)
     return _read(place, location)
 
 

@@ -42,6 +42,7 @@ class Location:
 
     @property
     def synthetic(self) -> bool:
+        """Whether its images are drawn, not taken."""
         return self.path is None
 
 

@@ -14,8 +14,6 @@ from typing import Any
 from torch import nn
 
 from research import registry
-from research.errors import InvalidInput
-from research.spec import Ref
 
 
 def build_loss(name: str, *, class_counts: Sequence[int] | None = None, **params: Any) -> nn.Module:
@@ -23,8 +21,6 @@ def build_loss(name: str, *, class_counts: Sequence[int] | None = None, **params
 
     Raises `InvalidInput` for an unknown name or parameter.
     """
-    ref, problems = registry.losses.check(Ref(name=name, params=params))
-    if problems:
-        raise InvalidInput(*(text for _, text in problems))
-    loss: nn.Module = registry.losses.get(name)(class_counts, **ref.params)
+    complete = registry.losses.params(name, params)
+    loss: nn.Module = registry.losses.get(name)(class_counts, **complete)
     return loss

@@ -40,9 +40,7 @@ def build_model(
     `InvalidInput` for an unknown name or parameter, and for a size that leaves a layer nothing.
     """
     entry = registry.models.entry(name)
-    ref, problems = registry.models.check(Ref(name=name, params=params))
-    if problems:
-        raise InvalidInput(*(text for _, text in problems))
+    ref = Ref(name=name, params=registry.models.params(name, params))
     size = size or entry.declared["size"]
     in_channels = in_channels or entry.declared["channels"]
     check_size(ref, num_classes, size, in_channels)

@@ -1,0 +1,160 @@
+"""Contracts over augmentations and preprocessing, and what a net sees."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from research import registry
+from research.augment import LUMA, Mixed, View
+from research.preprocess import apply_once
+
+KINDS = {
+    n: registry.augmentations.entry(n).declared["kind"] for n in registry.augmentations.names()
+}
+AFFINE = [name for name, kind in KINDS.items() if kind == "affine"]
+ONCE = [
+    name
+    for name in registry.preprocessing.names()
+    if registry.preprocessing.entry(name).declared["stage"] == "once"
+]
+
+
+def defaults(name: str) -> dict[str, object]:
+    entry = registry.augmentations.entry(name)
+    return {key: param.default for key, param in entry.params.items()}
+
+
+def seeded(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+@pytest.fixture
+def images() -> torch.Tensor:
+    return torch.randint(0, 256, (16, 1, 24, 24), generator=seeded(9), dtype=torch.uint8)
+
+
+@pytest.fixture
+def labels() -> torch.Tensor:
+    return torch.arange(16) % 7
+
+
+def view(size: int = 24, channels: int = 1, **augment: dict[str, object]) -> View:
+    return View(size, channels, {}, augment)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_the_same_generator_gives_the_same_batch(
+    name: str, images: torch.Tensor, labels: torch.Tensor
+) -> None:
+    one = view(**{name: defaults(name)})
+    first, again, other = (one.augmented(images, labels, seeded(s))[0] for s in (1, 1, 2))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+    assert first.shape == (16, 1, 24, 24) and torch.isfinite(first).all()
+
+
+@pytest.mark.parametrize("name", AFFINE)
+def test_every_sample_has_its_own_change(name: str) -> None:
+    same = torch.randint(0, 256, (1, 1, 24, 24), generator=seeded(3), dtype=torch.uint8)
+    batch = same.expand(32, 1, 24, 24)
+    seen, _ = view(**{name: defaults(name)}).augmented(batch, torch.zeros(32).long(), seeded())
+    assert len({tuple(one.flatten().tolist()) for one in seen}) > 1
+
+
+@pytest.mark.parametrize("name", AFFINE)
+def test_a_change_of_no_strength_is_none(name: str, images: torch.Tensor) -> None:
+    none = dict.fromkeys(defaults(name), 0.0)
+    for size in (24, 48, 17):
+        one = view(size, **{name: none})
+        seen, _ = one.augmented(images, torch.zeros(16).long(), seeded())
+        torch.testing.assert_close(seen, one.plain(images), rtol=0, atol=2e-5)
+
+
+def test_flip_is_left_to_right(images: torch.Tensor, labels: torch.Tensor) -> None:
+    seen, _ = view(flip={"p": 1.0}).augmented(images, labels, seeded())
+    torch.testing.assert_close(seen, images.flip(-1).float() / 255, rtol=0, atol=1e-5)
+
+
+def test_shift_moves_by_up_to_its_fraction_and_blackens_what_comes_in() -> None:
+    white = torch.full((200, 1, 40, 40), 255, dtype=torch.uint8)
+    seen, _ = view(40, shift={"fraction": 0.25}).augmented(white, torch.zeros(200), seeded())
+    black = (seen[:, 0] == 0).all(1).sum(1)  # columns
+    assert black.max() in (9, 10) and black.min() == 0
+    assert 3.5 < black.float().mean() < 6.5
+
+
+def test_rotation_turns_by_up_to_its_degrees() -> None:
+    matrices = registry.augmentations.get("rotation")(2000, seeded(), degrees=10.0)
+    angles = torch.rad2deg(torch.atan2(matrices[:, 1, 0], matrices[:, 0, 0]))
+    assert 9.9 < angles.max() <= 10.0 and -10.0 <= angles.min() < -9.9
+    assert abs(angles.mean()) < 0.5
+    torch.testing.assert_close(torch.linalg.det(matrices), torch.ones(2000))
+
+
+def test_mixup_blends_pairs_and_says_how(images: torch.Tensor, labels: torch.Tensor) -> None:
+    one = view(mixup={"alpha": 0.4})
+    assert one.mixes and not view(flip={}).mixes
+    seen, mixed = one.augmented(images, labels, seeded())
+    assert isinstance(mixed, Mixed) and 0 <= mixed.lam <= 1
+    assert torch.equal(mixed.first, labels)
+    order = torch.tensor([int(torch.nonzero(labels == label)[0]) for label in mixed.second])
+    assert len(order) == 16
+    plain = images.float() / 255
+    shares = [
+        (seen[0] - plain[other] * (1 - mixed.lam) - mixed.lam * plain[0]).abs().max()
+        for other in range(16)
+    ]
+    assert min(shares) < 1e-5
+
+
+def test_the_blend_follows_beta() -> None:
+    generator = seeded()
+    mixup = registry.augmentations.get("mixup")
+    image, label = torch.zeros(2, 1, 2, 2), torch.zeros(2).long()
+    lams = torch.tensor([mixup(image, label, generator, alpha=0.2)[1].lam for _ in range(4000)])
+    assert abs(lams.mean() - 0.5) < 0.03
+    assert abs(lams.var() - 0.25 / 1.4) < 0.01  # ab / (a + b)^2 (a + b + 1)
+
+
+def test_grey_becomes_three_channels_and_colour_weighted_grey() -> None:
+    grey = torch.randint(0, 256, (2, 1, 8, 8), generator=seeded(), dtype=torch.uint8)
+    three = view(8, 3).plain(grey)
+    assert torch.equal(three[:, 0], three[:, 2]) and three.shape == (2, 3, 8, 8)
+    colour = torch.randint(0, 256, (2, 3, 8, 8), generator=seeded(), dtype=torch.uint8)
+    expected = sum(w * colour[:, c].float() / 255 for c, w in enumerate(LUMA))
+    torch.testing.assert_close(view(8, 1).plain(colour)[:, 0], expected)
+
+
+def test_normalising_is_less_mean_over_deviation() -> None:
+    image = torch.tensor([[[[0, 255]]]], dtype=torch.uint8).expand(1, 1, 2, 2)
+    seen = View(2, 1, {"normalize": {"mean": 0.5, "std": 0.25}}, {}).plain(image)
+    torch.testing.assert_close(seen[0, 0, 0], torch.tensor([-2.0, 2.0]))
+
+
+def faces(channels: int) -> NDArray[np.uint8]:
+    generator = np.random.default_rng(0)
+    return generator.integers(40, 120, (3, 48, 48, channels), dtype=np.uint8)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("name", ONCE)
+def test_preprocessing_keeps_shape_and_is_the_same_each_time(name: str, channels: int) -> None:
+    entry = registry.preprocessing.entry(name)
+    steps = {name: {key: param.default for key, param in entry.params.items()}}
+    images = faces(channels)
+    before = images.copy()
+    made = apply_once(images, steps)
+    assert made.shape == images.shape and made.dtype == np.uint8
+    assert (made != images).any()
+    np.testing.assert_array_equal(images, before)
+    np.testing.assert_array_equal(made, apply_once(images, steps))
+
+
+def test_equalising_grey_is_opencv_s() -> None:
+    images = faces(1)
+    expected = cv2.equalizeHist(images[0, :, :, 0])
+    np.testing.assert_array_equal(apply_once(images, {"equalize": {}})[0, :, :, 0], expected)

@@ -1,0 +1,450 @@
+"""Every source, the cache, and what is refused; on files that the tests make."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+import research
+from research.data import EMOTIONS, SPLITS, Splits, cache, location
+from research.data.embedded import embedded
+from research.data.splitting import copies_of, held_out
+from research.errors import InvalidInput
+
+Faces = tuple[NDArray[np.uint8], NDArray[np.int64]]
+WriteCsv = Callable[..., Path]
+
+
+def write_folder(root: Path, faces: Faces, splits: tuple[str, ...], suffix: str = "png") -> Path:
+    images, labels = faces
+    for split in splits:
+        for number, (image, label) in enumerate(zip(images, labels, strict=True)):
+            folder = root / split / EMOTIONS[label]
+            folder.mkdir(parents=True, exist_ok=True)
+            changed = image ^ np.uint8(len(split))  # no copies across splits
+            Image.fromarray(changed).save(folder / f"{number}.{suffix}")
+    return root
+
+
+def write_npz(file: Path, faces: Faces, **more: NDArray[np.generic]) -> Path:
+    images, labels = faces
+    usage = np.arange(len(images)) % 7
+    usage = np.select([usage == 5, usage == 6], [1, 2], 0).astype(np.uint8)
+    rest = {"images": images, "labels": labels.astype(np.uint8), "usage": usage}
+    np.savez(file, **(rest | more))
+    return file
+
+
+@pytest.fixture
+def sources(tmp_path: Path, faces: Faces, write_csv: WriteCsv) -> dict[str, str]:
+    """A file or name for every source there is."""
+    return {
+        "embedded": "embedded",
+        "fer2013": str(write_csv()),
+        "npz": str(write_npz(tmp_path / "faces.npz", faces)),
+        "folder": str(write_folder(tmp_path / "images", faces, ("train", "test"))),
+    }
+
+
+def test_the_fixture_has_every_source(sources: dict[str, str]) -> None:
+    assert set(sources) == set(research.registry.sources.names())  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("name", ["embedded", "fer2013", "npz", "folder"])
+def test_every_source_keeps_the_contract(name: str, sources: dict[str, str]) -> None:
+    small = {"train_images": 70, "val_images": 35, "test_images": 35} if name == "embedded" else {}
+    data = research.load_data(sources[name], **small)
+    again = research.load_data(sources[name], **small)
+    assert data.digest == again.digest
+    assert data.classes == EMOTIONS
+    assert data.synthetic == (name == "embedded")
+    for split in SPLITS:
+        part = getattr(data, split)
+        n = len(part)
+        assert n > 0
+        assert part.images.dtype == np.uint8 and part.images.shape == (n, 48, 48, 1)
+        assert part.labels.dtype == np.int64 and part.labels.shape == (n,)
+        assert part.leaked.dtype == bool and part.leaked.shape == (n,)
+        assert isinstance(part.images, np.memmap)
+        np.testing.assert_array_equal(part.images, getattr(again, split).images)
+    assert (data.class_counts() > 0).all()
+
+
+def test_a_csv_and_an_npz_of_the_same_images_are_the_same_data(
+    tmp_path: Path, faces: Faces, write_csv: WriteCsv
+) -> None:
+    images, labels = faces
+    rows = np.arange(4 * len(images))
+    arrays = {
+        "images": images[rows // 4],
+        "labels": labels[rows // 4],
+        "usage": np.array([0, 0, 1, 2], dtype=np.uint8)[rows % 4],
+    }
+    file = write_npz(tmp_path / "same.npz", faces, **arrays)
+    assert research.load_data(file).digest == research.load_data(write_csv()).digest
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "emotion,pixels,Usage",
+        "emotion, Usage, pixels",
+        "Usage,emotion,pixels",
+        "\ufeffemotion,pixels,Usage",
+        " EMOTION , Pixels ,usage",
+    ],
+)
+def test_headers_in_any_order_spelling_and_spacing(write_csv: WriteCsv, header: str) -> None:
+    plain = header.replace("\ufeff", "").replace(" ", "").lower().split(",")
+    names = {"emotion": "emotion", "pixels": "pixels", "usage": "Usage"}
+    file = write_csv(header=",".join(names[name] for name in plain))
+    text = file.read_text()
+    file.write_text(header + text[text.index("\n") :])
+    expected = research.load_data(write_csv("plain.csv"))
+    found = research.load_data(file)
+    assert found.digest == expected.digest
+    np.testing.assert_array_equal(found.train.labels, expected.train.labels)
+
+
+def test_windows_line_ends_and_quotes_are_read(write_csv: WriteCsv) -> None:
+    file = write_csv()
+    expected = research.load_data(file).digest
+    text = re.sub(r",([\d ]+),", r',"\1",', file.read_text())
+    file.write_bytes(text.replace("\n", "\r\n").encode())
+    assert research.load_data(file).digest == expected
+
+
+def test_without_usage_a_stratified_split_is_made_and_copies_stay_together(
+    write_csv: WriteCsv,
+) -> None:
+    data = research.load_data(write_csv(header="emotion,pixels", usage=None))
+    assert len(data.train) + len(data.val) + len(data.test) == 4 * 28
+    assert not data.val.leaked.any() and not data.test.leaked.any()
+    assert set(data.test.labels) >= {0, 2, 3}
+
+
+def test_images_that_stand_in_an_earlier_split_are_known(write_csv: WriteCsv) -> None:
+    data = research.load_data(write_csv())  # four rows of every image, split 2, 1, 1
+    assert not data.train.leaked.any()
+    assert data.val.leaked.all() and data.test.leaked.all()
+
+
+def spoil(row: int, column: int, text: str) -> Callable[[int, list[str]], list[str]]:
+    def change(here: int, fields: list[str]) -> list[str]:
+        return [*fields[:column], text, *fields[column + 1 :]] if here == row else fields
+
+    return change
+
+
+PIXELS = " ".join(["7"] * 2304)
+
+
+@pytest.mark.parametrize(
+    ("column", "text", "words"),
+    [
+        (1, PIXELS[:-2], "2,303 pixels, not 2,304"),
+        (1, PIXELS + " 7", "2,305 pixels, not 2,304"),
+        (1, PIXELS[:-1] + "x", "pixel 2304 is 'x', not a whole number from 0 to 255"),
+        (1, "256" + PIXELS[1:], "pixel 1 is '256'"),
+        (1, "-1" + PIXELS[1:], "pixel 1 is '-1'"),
+        (1, "7.5" + PIXELS[1:], "pixel 1 is '7.5'"),
+        (1, "²" + PIXELS[1:], "pixel 1 is '²'"),
+        (1, "", "0 pixels, not 2,304"),
+        (0, "7", "emotion '7' is none of 0 angry"),
+        (0, "happy", "emotion 'happy' is none of"),
+        (0, "", "emotion '' is none of"),
+        (2, "Privat", "Usage 'Privat'; did you mean 'PrivateTest'?"),
+    ],
+)
+@pytest.mark.parametrize("row", [0, 61])
+def test_a_wrong_row_is_told_with_file_line_and_value(
+    write_csv: WriteCsv, row: int, column: int, text: str, words: str
+) -> None:
+    file = write_csv(change=spoil(row, column, text))
+    with pytest.raises(InvalidInput) as error:
+        research.load_data(file)
+    assert f"{file}:{row + 2}: " in str(error.value)
+    assert words in str(error.value)
+
+
+def test_a_row_that_is_cut_off_is_told(write_csv: WriteCsv) -> None:
+    file = write_csv()
+    lines = file.read_text().splitlines()
+    file.write_text("\n".join([*lines[:5], lines[5][:100]]) + "\n")
+    with pytest.raises(InvalidInput, match=r"csv:6: .*cut off"):
+        research.load_data(file)
+
+
+def test_a_missing_column_is_told(tmp_path: Path) -> None:
+    file = tmp_path / "x.csv"
+    file.write_text("label,pixels\n0,1 2 3\n")
+    with pytest.raises(InvalidInput, match=r"x\.csv:1: no column 'emotion'.*label, pixels"):
+        research.load_data(file)
+
+
+def test_an_empty_split_and_an_absent_class_are_told_together(write_csv: WriteCsv) -> None:
+    file = write_csv(usage=lambda row: "Training" if row % 2 else "PrivateTest")
+    text = file.read_text().splitlines()
+    kept = [line for line in text if not line.startswith("1,")]
+    file.write_text("\n".join(kept) + "\n")
+    with pytest.raises(InvalidInput) as error:
+        research.load_data(file)
+    assert "the val split is empty" in str(error.value)
+    assert "no training image of class 'disgust' (label 1)" in str(error.value)
+
+
+def test_nothing_is_left_of_a_file_that_cannot_be_read(write_csv: WriteCsv, cache: Path) -> None:
+    before = sorted(path.name for path in (cache / "data").glob("*") if path.is_dir())
+    with pytest.raises(InvalidInput):
+        research.load_data(write_csv(change=spoil(3, 0, "9")))
+    assert sorted(path.name for path in (cache / "data").glob("*") if path.is_dir()) == before
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"images": np.zeros((4, 48), np.uint8)}, "images are uint8 (4, 48)"),
+        ({"images": np.zeros((4, 48, 48), np.float32)}, "images are float32"),
+        ({"labels": np.array([9] * 28)}, "labels[0] is 9; give 0 to 6"),
+        ({"labels": np.zeros(5, np.int64)}, "labels are int64 (5,); give whole numbers (28,)"),
+        ({"usage": np.array([3] * 28)}, "usage[0] is 3; give 0 to 2"),
+        ({"classes": np.array(["a", "A"])}, "a name stands twice"),
+        ({"images": np.array([{}] * 28, dtype=object)}, "is not a readable .npz file"),
+    ],
+)
+def test_wrong_arrays_are_told(
+    tmp_path: Path, faces: Faces, change: dict[str, NDArray[np.generic]], words: str
+) -> None:
+    file = write_npz(tmp_path / "x.npz", faces, **change)
+    with pytest.raises(InvalidInput) as error:
+        research.load_data(file)
+    assert str(file) in str(error.value) and words in str(error.value)
+
+
+def test_arrays_may_bring_their_classes_and_colours_and_have_no_split(tmp_path: Path) -> None:
+    generator = np.random.default_rng(0)
+    file = tmp_path / "x.npz"
+    images = generator.integers(0, 256, (40, 20, 20, 3), dtype=np.uint8)
+    np.savez(file, images=images, labels=np.arange(40) % 2, classes=np.array(["Cat", "Dog"]))
+    data = research.load_data(file)
+    assert data.classes == ("cat", "dog")
+    assert data.train.images.shape[1:] == (20, 20, 3)
+    assert (len(data.train), len(data.val), len(data.test)) == (32, 4, 4)
+
+
+def test_a_file_that_is_no_archive_is_told(tmp_path: Path) -> None:
+    file = tmp_path / "x.npz"
+    file.write_bytes(b"not a zip")
+    with pytest.raises(InvalidInput, match="is not a readable"):
+        research.load_data(file)
+
+
+@pytest.mark.parametrize("suffix", ["png", "bmp"])
+def test_folders_with_a_validation_part(tmp_path: Path, faces: Faces, suffix: str) -> None:
+    root = write_folder(tmp_path / "x", faces, ("train", "valid", "test"), suffix)
+    data = research.load_data(root)
+    assert len(data.train) == len(data.val) == len(data.test) == 28
+
+
+def test_a_validation_part_is_taken_from_train_in_every_class(tmp_path: Path, faces: Faces) -> None:
+    root = write_folder(tmp_path / "x", faces, ("Train", "Test"))
+    data = research.load_data(root, val_fraction=0.25)
+    counts = np.bincount(faces[1], minlength=7)
+    held = np.bincount(data.val.labels, minlength=7)
+    assert (held[counts > 1] >= 1).all()
+    assert len(data.val) + len(data.train) == 28
+    assert data.digest == research.load_data(root, val_fraction=0.25).digest
+
+
+def test_every_image_that_cannot_be_read_is_named(tmp_path: Path, faces: Faces) -> None:
+    root = write_folder(tmp_path / "x", faces, ("train", "test"))
+    happy = root / "train" / "happy"
+    (happy / "empty.png").write_bytes(b"")
+    (happy / "text.jpg").write_text("no picture")
+    whole = next(happy.glob("[0-9]*.png")).read_bytes()
+    (happy / "cut.png").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(InvalidInput) as error:
+        research.load_data(root)
+    for name in ("empty.png: is not a readable image: is empty", "text.jpg", "cut.png"):
+        assert name in str(error.value)
+
+
+def test_images_of_several_sizes_need_a_size(tmp_path: Path, faces: Faces) -> None:
+    root = write_folder(tmp_path / "x", faces, ("train", "test"))
+    Image.new("RGB", (80, 60)).save(root / "train" / "happy" / "wide.png")
+    with pytest.raises(InvalidInput, match=r"2 sizes.*data\.params\.side"):
+        research.load_data(root)
+    data = research.load_data(root, side=32)
+    assert data.train.images.shape[1:] == (32, 32, 3)
+    assert data.test.images.shape[1:] == (32, 32, 3)
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda root: (root / "train/happy").mkdir(parents=True), "no folder 'test'"),
+        (
+            lambda root: [(root / s / "happy").mkdir(parents=True) for s in ("train", "test")],
+            "1 class (happy)",
+        ),
+        (
+            lambda root: [(root / s).mkdir(parents=True) for s in ("train/a", "train/b", "test/c")],
+            "the test folder has the class 'c'",
+        ),
+        (
+            lambda root: [(root / s).mkdir(parents=True) for s in ("train/a", "train/b", "test/a")],
+            "the train split is empty",
+        ),
+    ],
+)
+def test_folders_that_are_no_data_set_are_told(
+    tmp_path: Path, make: Callable[[Path], object], words: str
+) -> None:
+    make(tmp_path / "x")
+    with pytest.raises(InvalidInput) as error:
+        research.load_data(tmp_path / "x")
+    assert words in str(error.value)
+
+
+def test_an_unknown_layout_or_name_is_told(tmp_path: Path) -> None:
+    (tmp_path / "x.txt").write_text("")
+    with pytest.raises(InvalidInput, match="of no layout that is known"):
+        research.load_data(tmp_path / "x.txt")
+    with pytest.raises(InvalidInput, match="did you mean 'embedded'"):
+        research.load_data("embeded")
+    with pytest.raises(InvalidInput, match="no such file"):
+        research.load_data("/no/such/file.csv")
+    with pytest.raises(InvalidInput, match="'train_imges'; did you mean 'train_images'"):
+        research.load_data("embedded", train_imges=3)
+
+
+def test_auto_goes_by_the_variable_then_the_folder_then_the_embedded_set(
+    tmp_path: Path, write_csv: WriteCsv, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = write_csv()
+    assert location.locate("auto", tmp_path).source == "embedded"
+    (tmp_path / "data").mkdir()
+    os.link(file, tmp_path / "data" / "icml_face_data.csv")
+    found = location.locate("auto", tmp_path)
+    assert (found.source, found.why) == ("fer2013", "found under ./data")
+    assert location.locate("fer2013", tmp_path) == found
+    monkeypatch.setenv("RESEARCH_DATA", "embedded")
+    assert location.locate("auto", tmp_path).source == "embedded"
+    assert location.locate(str(file), tmp_path).path == file
+
+
+def test_the_cache_goes_by_content_not_by_name(
+    tmp_path: Path, write_csv: WriteCsv, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = write_csv()
+    first = research.load_data(file)
+    decodings: list[object] = []
+    monkeypatch.setattr(cache, "_decode", lambda *args: decodings.append(args))
+    moved = file.rename(tmp_path / "moved.csv")
+    os.utime(moved, (0, 0))
+    assert research.load_data(moved).digest == first.digest
+    assert not decodings
+
+
+def _load(file: Path, digests: multiprocessing.SimpleQueue[str]) -> None:
+    digests.put(research.load_data(file).digest)
+
+
+def test_processes_that_load_at_once_agree(write_csv: WriteCsv) -> None:
+    file = write_csv(header="emotion,Usage,pixels")
+    context = multiprocessing.get_context("fork")
+    digests: multiprocessing.SimpleQueue[str] = context.SimpleQueue()
+    crew = [context.Process(target=_load, args=(file, digests)) for _ in range(4)]
+    for one in crew:
+        one.start()
+    for one in crew:
+        one.join()
+    assert len({digests.get() for _ in crew}) == 1
+
+
+def test_a_cache_that_cannot_be_written_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("RESEARCH_CACHE", str(tmp_path / "file"))
+    with pytest.raises(InvalidInput, match="RESEARCH_CACHE"):
+        research.load_data("embedded", train_images=7, val_images=7, test_images=7)
+
+
+def test_held_out_images_keep_proportions_and_copies_together() -> None:
+    generator = np.random.default_rng(1)
+    labels = np.repeat([0, 1], [900, 100])
+    images = generator.integers(0, 256, (1000, 4, 4, 1), dtype=np.uint8)
+    images[1::10] = images[::10]
+    copies = copies_of(images)
+    out = held_out(labels, 0.1, copies)
+    assert abs(out[labels == 0].mean() - 0.1) < 0.01
+    assert abs(out[labels == 1].mean() - 0.1) < 0.02
+    np.testing.assert_array_equal(out[1::10], out[::10])
+
+
+def test_limits_keep_the_proportions_and_every_class() -> None:
+    data = research.load_data("embedded", train_images=700, val_images=70, test_images=70)
+    few = data.limited(140, 35)
+    assert abs(len(few.train) - 140) <= 7
+    assert set(few.train.labels) == set(range(7))
+    share = few.class_counts() / len(few.train)
+    np.testing.assert_allclose(share, data.class_counts() / len(data.train), atol=0.02)
+    assert few.digest == data.digest
+    assert data.limited(None, None) is data
+
+
+def test_the_embedded_set_is_the_same_on_every_machine() -> None:
+    decoded = embedded(None, train_images=140, val_images=35, test_images=35)
+    assert cache.digest_of(decoded) == "6a911ba27aff503175a5b02f38e9ddb8"
+
+
+def test_a_known_share_of_the_embedded_labels_is_wrong() -> None:
+    sizes = {"train_images": 1000, "val_images": 7, "test_images": 7}
+    right = embedded(None, **sizes, wrong_labels=0.0)
+    some = embedded(None, **sizes, wrong_labels=0.05)
+    np.testing.assert_array_equal(right.train.images, some.train.images)
+    assert (right.train.labels != some.train.labels).sum() == 50
+    share = np.bincount(right.train.labels) / 1000
+    np.testing.assert_allclose(
+        share, np.array([3995, 436, 4097, 7215, 4830, 3171, 4965]) / 28709, atol=0.002
+    )
+
+
+def read_numbers(real_data: Path) -> Splits:
+    return research.load_data(real_data / "fer2013.npz")
+
+
+@pytest.mark.real_data
+def test_the_real_set_has_its_known_numbers(real_data: Path) -> None:
+    data = read_numbers(real_data)
+    assert [len(data.train), len(data.val), len(data.test)] == [28709, 3589, 3589]
+    assert data.class_counts().tolist() == [3995, 436, 4097, 7215, 4830, 3171, 4965]
+    assert int(data.test.leaked.sum()) == 314
+    assert int(data.val.leaked.sum()) == 280
+    pixels = data.train.images.reshape(-1)[::7].astype(np.float64) / 255
+    assert abs(pixels.mean() - 0.5077) < 1e-3 and abs(pixels.std() - 0.2550) < 1e-3
+
+
+@pytest.mark.real_data
+def test_the_real_csv_and_npz_are_the_same_data(real_data: Path, tmp_path: Path) -> None:
+    arrays = np.load(real_data / "fer2013_mini.npz")
+    names = np.array(["Training", "PublicTest", "PrivateTest"])[arrays["usage"]]
+    lines = [
+        f"{label},{' '.join(map(str, image.ravel()))},{name}"
+        for image, label, name in zip(arrays["images"], arrays["labels"], names, strict=True)
+    ]
+    file = tmp_path / "mini.csv"
+    file.write_text("emotion,pixels,Usage\n" + "\n".join(lines) + "\n")
+    npz = research.load_data(real_data / "fer2013_mini.npz")
+    assert research.load_data(file).digest == npz.digest
+    assert json.dumps(npz.class_counts().tolist()) == "[100, 100, 100, 100, 100, 100, 100]"
