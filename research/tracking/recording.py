@@ -86,9 +86,12 @@ class Recording:
         self.tracker.set_tags(self.run_id, {TEST_ACCESSES: json.dumps([*before, now])})
 
     def result(self, metrics: Mapping[str, float], tags: Mapping[str, str]) -> None:
-        """Records what is known once, at the end."""
+        """Records what has no epoch; what a run has from before it was killed is left."""
+        run = self.tracker.get(self.run_id)
+        known = run.metrics if run else {}
         now = int(time.time() * 1000)
-        self.tracker.log(self.run_id, [Point(n, v, 0, now) for n, v in metrics.items()])
+        new = {name: value for name, value in metrics.items() if known.get(name) != value}
+        self.tracker.log(self.run_id, [Point(n, v, 0, now) for n, v in new.items()])
         if tags:
             self.tracker.set_tags(self.run_id, tags)
 

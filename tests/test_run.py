@@ -1,0 +1,386 @@
+"""One run: what it records, that it is repeatable, and that a stopped one goes on as if never."""
+
+from __future__ import annotations
+
+import io
+import itertools
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+import research
+from research.arithmetic import Arithmetic, seeds
+from research.assembly import assemble
+from research.checkpoint import Checkpoint
+from research.data import Splits
+from research.design import cells, seeded, with_base
+from research.registry import code_digest
+from research.run import Done, Job, Place, run
+from research.spec import RunSpec, Study, fingerprint
+from research.tracking import Tracker, lease
+from research.tracking.memory import MemoryTracker
+from research.tracking.recording import Labels
+from research.training import Epoch
+from research.validation import complete_cells
+
+SMALL = {"train_images": 140, "val_images": 42, "test_images": 70}
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def data() -> Splits:
+    return research.load_data("embedded", **SMALL)
+
+
+Change = Callable[..., RunSpec]
+
+
+@pytest.fixture
+def change(tiny: Study) -> Change:
+    """Paths and values to the complete spec of the tiny study's control with them."""
+
+    def change(changes: dict[str, Any], seed: int = 1) -> RunSpec:
+        study = with_base(tiny, changes)
+        return seeded(complete_cells(study, cells(study)[:1], "embedded")[0].recipe, seed)
+
+    return change
+
+
+@pytest.fixture
+def spec(change: Change) -> RunSpec:
+    return change({})
+
+
+def job_of(spec: RunSpec, data: Splits, **more: Any) -> Job:
+    labels = Labels(
+        experiment="ablate/tiny",
+        study="tiny",
+        cell="control",
+        factors={"batch_norm": "present"},
+        seed=spec.seed,
+        fingerprint=fingerprint(spec, data.digest),
+        data_digest=data.digest,
+        code_digest=code_digest(spec),
+    )
+    return Job(spec, labels, **more)
+
+
+Conduct = Callable[..., Done]
+
+
+@pytest.fixture
+def conduct(tmp_path: Path, data: Splits) -> Conduct:
+    """Runs a spec to its end, or to the end of so many epochs."""
+
+    def conduct(
+        spec: RunSpec,
+        tracker: Tracker,
+        stop_after: int | None = None,
+        place: str = "one",
+        **more: Any,
+    ) -> Done:
+        where = Place(tracker, {data.digest: data}, CPU, tmp_path / place)
+        running = run(job_of(spec, data, **more), where)
+        try:
+            while True:
+                record = next(running)
+                if isinstance(record, Epoch) and record.number == stop_after:
+                    running.close()
+                    return Done("", "finished")
+        except StopIteration as stop:
+            done: Done = stop.value
+            return done
+
+    return conduct
+
+
+def values(tracker: Tracker, run_id: str) -> dict[str, list[tuple[int, float]]]:
+    """Every metric of a run but those of time."""
+    run = tracker.get(run_id)
+    assert run is not None
+    timed = {"epoch_s", "images_per_s"}
+    return {
+        name: [(point.step, point.value) for point in tracker.history(run_id, name)]
+        for name in run.metrics
+        if name not in timed
+    }
+
+
+def predictions(tracker: Tracker, run_id: str) -> dict[str, np.ndarray]:
+    content = tracker.read_file(run_id, "predictions.npz")
+    assert content is not None
+    with np.load(io.BytesIO(content)) as arrays:
+        return dict(arrays)
+
+
+def test_a_run_records_what_the_interface_promises(
+    tracker: Tracker, conduct: Conduct, spec: RunSpec, data: Splits
+) -> None:
+    done = conduct(spec, tracker)
+    found = tracker.get(done.run_id)
+    assert found is not None and found.status == "FINISHED" and found.name == "control/s1"
+    assert {
+        *("kind", "study", "cell", "factors", "seed", "fingerprint", "data_digest"),
+        *("code_digest", "git_commit", "git_dirty", "device", "versions"),
+    } <= set(found.tags)
+    assert found.params["optim.params.lr"] == "0.003"
+    assert found.params["training.precision"] == "fp32"
+    classes = data.classes
+    once = {
+        *("test/accuracy", "test/macro_f1", "test/balanced_accuracy", "test/log_loss"),
+        *("test/ece", "test/top2", "test/accuracy_no_leak", "best_epoch"),
+        *("model/parameters", "model/macs"),
+        *(f"test/{kind}/{name}" for kind in ("precision", "recall", "f1") for name in classes),
+    }
+    epochs = {
+        *("train/loss", "val/loss", "val/accuracy", "val/macro_f1"),
+        *("lr", "epoch_s", "images_per_s"),
+    }
+    assert once | epochs <= set(found.metrics)
+    assert "train/accuracy" not in found.metrics  # its labels are blended
+    assert "test/accuracy_single_view" not in found.metrics
+    for name in epochs:
+        assert [point.step for point in tracker.history(done.run_id, name)] == [1, 2]
+    for name in ("confusion_matrix.png", "curves.png", "environment.json", "per_class.json"):
+        assert tracker.read_file(done.run_id, name)
+    kept = RunSpec.model_validate_json(tracker.read_file(done.run_id, "spec.json") or b"")
+    assert kept.spec_hash == spec.spec_hash
+
+
+def test_scores_come_from_the_stored_predictions(
+    tracker: Tracker, conduct: Conduct, spec: RunSpec, data: Splits
+) -> None:
+    done = conduct(spec, tracker)
+    arrays = predictions(tracker, done.run_id)
+    assert arrays["logits"].dtype == np.float16
+    test = arrays["split"] == "test"
+    assert set(arrays["split"]) == {"val", "test"}
+    np.testing.assert_array_equal(arrays["label"][test], data.test.labels)
+    np.testing.assert_array_equal(arrays["index"][test], np.arange(len(data.test)))
+    right = arrays["logits"][test].argmax(1) == arrays["label"][test]
+    found = tracker.get(done.run_id)
+    assert found is not None and found.metrics["test/accuracy"] == right.mean()
+
+
+def test_the_test_split_is_opened_once_and_that_is_recorded(
+    conduct: Conduct, spec: RunSpec
+) -> None:
+    tracker = MemoryTracker()
+    conduct(spec, tracker, stop_after=2)
+    (stopped,) = tracker.find()
+    assert "test_accesses" not in stopped.tags
+    done = conduct(spec, tracker)
+    assert len(json.loads(tracker.runs[done.run_id].tags["test_accesses"])) == 1
+
+
+def test_the_same_spec_gives_the_same_numbers_to_the_last_bit(
+    conduct: Conduct, spec: RunSpec, change: Change
+) -> None:
+    one, other = MemoryTracker(), MemoryTracker()
+    first, second = conduct(spec, one), conduct(spec, other, place="two")
+    assert values(one, first.run_id) == values(other, second.run_id)
+    a, b = predictions(one, first.run_id), predictions(other, second.run_id)
+    np.testing.assert_array_equal(a["logits"], b["logits"])
+    third = conduct(change({}, seed=2), other, place="two")
+    assert values(other, third.run_id)["train/loss"] != values(one, first.run_id)["train/loss"]
+
+
+def test_torch_s_own_generator_is_left_as_it_was(conduct: Conduct, spec: RunSpec) -> None:
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    conduct(spec, MemoryTracker())
+    assert torch.equal(torch.get_rng_state(), before)
+    assert not torch.are_deterministic_algorithms_enabled()
+
+
+@pytest.mark.parametrize("stop_after", [1, 2])
+def test_a_stopped_run_goes_on_in_the_same_run_as_if_never_stopped(
+    tracker: Tracker, conduct: Conduct, change: Change, stop_after: int
+) -> None:
+    spec = change(
+        {"training.epochs": 3, "model.params.dropout": 0.3, "model.params.head": "pool_mlp"}
+    )
+    whole = MemoryTracker()
+    expected = conduct(spec, whole, place="two")
+    conduct(spec, tracker, stop_after=stop_after)
+    (stopped,) = tracker.find(kind="run")
+    assert stopped.status == "KILLED"
+    done = conduct(spec, tracker)
+    assert (done.run_id, done.how) == (stopped.run_id, "finished")
+    assert values(tracker, done.run_id) == values(whole, expected.run_id)
+    a, b = predictions(tracker, done.run_id), predictions(whole, expected.run_id)
+    np.testing.assert_array_equal(a["logits"], b["logits"])
+
+
+def test_epochs_that_were_saved_but_not_recorded_are_recorded_once(
+    conduct: Conduct, spec: RunSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tracker = MemoryTracker()
+    monkeypatch.setattr("research.run.Recording.epoch", lambda *args: 1 / 0)
+    with pytest.raises(ZeroDivisionError):  # after the checkpoint, before the record
+        conduct(spec, tracker)
+    monkeypatch.undo()
+    done = conduct(spec, tracker)
+    assert [point.step for point in tracker.history(done.run_id, "val/loss")] == [1, 2]
+
+
+def test_a_finished_run_is_found_not_trained(conduct: Conduct, spec: RunSpec) -> None:
+    tracker = MemoryTracker()
+    first = conduct(spec, tracker)
+    again = conduct(spec, tracker)
+    assert (again.run_id, again.how) == (first.run_id, "reused")
+    fresh = conduct(spec, tracker, fresh=True)
+    assert fresh.how == "finished" and fresh.run_id != first.run_id
+
+
+def test_code_that_changed_makes_a_run_stale(
+    conduct: Conduct, spec: RunSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tracker = MemoryTracker()
+    old = conduct(spec, tracker)
+    tracker.set_tags(old.run_id, {"code_digest": "other"})
+    assert conduct(spec, tracker, accept_code=True).run_id == old.run_id
+    assert conduct(spec, tracker).run_id != old.run_id
+
+
+def test_a_checkpoint_of_other_code_or_cut_off_is_not_gone_on_with(
+    conduct: Conduct, spec: RunSpec, data: Splits, tmp_path: Path
+) -> None:
+    expected = MemoryTracker()
+    whole = conduct(spec, expected, place="two")
+    for spoil in (
+        lambda file: file.write_bytes(file.read_bytes()[:1000]),
+        lambda file: file.write_bytes(b""),
+        lambda file: torch.save(torch.load(file) | {"code_digest": "other"}, file),
+        lambda file: next(file.parent.glob("best-*")).unlink(),
+    ):
+        tracker = MemoryTracker()
+        conduct(spec, tracker, stop_after=1)
+        folder = tmp_path / "one" / "checkpoints" / fingerprint(spec, data.digest)
+        spoil(folder / "last.pt")
+        done = conduct(spec, tracker)
+        assert (
+            values(tracker, done.run_id)["val/loss"] == values(expected, whole.run_id)["val/loss"]
+        )
+
+
+def test_a_run_that_another_process_holds_is_left_to_it(
+    conduct: Conduct, spec: RunSpec, data: Splits, tmp_path: Path
+) -> None:
+    tracker = MemoryTracker()
+    with (
+        lease.hold(tmp_path / "one" / "leases", fingerprint(spec, data.digest)),
+        pytest.raises(lease.Taken),
+    ):
+        conduct(spec, tracker)
+    assert not tracker.runs
+    assert conduct(spec, tracker).how == "finished"
+
+
+def test_a_failing_run_is_failed_and_says_why(
+    tracker: Tracker, conduct: Conduct, spec: RunSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*args: object) -> None:
+        raise RuntimeError("out of memory\nmore")
+
+    monkeypatch.setattr("research.run.predict_split", fail)
+    with pytest.raises(RuntimeError):
+        conduct(spec, tracker)
+    (failed,) = tracker.find(kind="run")
+    assert failed.status == "FAILED" and failed.tags["error"] == "RuntimeError: out of memory"
+    monkeypatch.undo()
+    done = conduct(spec, tracker)
+    ended = tracker.get(done.run_id)
+    assert ended is not None and ended.run_id == failed.run_id
+    assert (ended.status, ended.tags["error"]) == ("FINISHED", "")
+
+
+def test_a_run_that_diverges_is_finished_marked_and_scored(
+    conduct: Conduct, change: Change, data: Splits
+) -> None:
+    tracker = MemoryTracker()
+    done = conduct(change({"optim": {"name": "sgd", "params": {"lr": 1e18}}}), tracker)
+    found = tracker.runs[done.run_id]
+    assert done.diverged and found.tags["diverged"] == "true" and found.status == "FINISHED"
+    assert found.metrics["best_epoch"] == 0
+    chance = float(np.mean(data.test.labels == 0))
+    assert found.metrics["test/accuracy"] == pytest.approx(chance)
+    assert found.metrics["test/log_loss"] == pytest.approx(np.log(7))
+
+
+def test_the_selected_epoch_is_what_is_tested(
+    conduct: Conduct, change: Change, data: Splits, tmp_path: Path
+) -> None:
+    tracker = MemoryTracker()
+    spec = change({"training.epochs": 4, "training.select_by": "val/loss"})
+    done = conduct(spec, tracker)
+    metrics = tracker.runs[done.run_id].metrics
+    losses = [point.value for point in tracker.history(done.run_id, "val/loss")]
+    best = int(metrics["best_epoch"])
+    assert losses[best - 1] == min(losses) == metrics["selected/val_loss"]
+    folder = tmp_path / "one" / "checkpoints" / fingerprint(spec, data.digest)
+    weights = load_file(folder / f"best-{best}.safetensors")
+    state = assemble(spec, data, Arithmetic(CPU))
+    state.net.load_state_dict(weights)
+    assert not (folder / "last.pt").exists()
+
+
+def test_early_stopping_ends_a_run_that_gets_no_better(conduct: Conduct, change: Change) -> None:
+    tracker = MemoryTracker()
+    still = {"optim.params.lr": 1e-30, "training.epochs": 9, "training.early_stopping": 2}
+    # Without batch norm, whose running means would move.
+    done = conduct(change(still).override({"model.params.batch_norm": False}), tracker)
+    assert len(tracker.history(done.run_id, "val/loss")) == 3
+    assert tracker.runs[done.run_id].metrics["best_epoch"] == 1
+
+
+def test_flipped_views_are_averaged_and_the_single_view_is_told(
+    conduct: Conduct, change: Change
+) -> None:
+    for average in ("logits", "probabilities"):
+        tracker = MemoryTracker()
+        done = conduct(change({"test.views": "flip", "test.average": average}), tracker)
+        assert "test/accuracy_single_view" in tracker.runs[done.run_id].metrics
+
+
+def test_training_accuracy_is_told_where_labels_are_not_blended(
+    conduct: Conduct, change: Change
+) -> None:
+    tracker = MemoryTracker()
+    done = conduct(change({"augment.mixup": None}), tracker)
+    assert 0 < tracker.runs[done.run_id].metrics["train/accuracy"] < 1
+
+
+def test_a_net_learns(conduct: Conduct, change: Change) -> None:
+    tracker = MemoryTracker()
+    spec = change({"training.epochs": 12, "augment": {}, "model.params.width": 0.1})
+    done = conduct(spec, tracker)
+    shares = [point.value for point in tracker.history(done.run_id, "train/accuracy")]
+    assert shares[-1] > 0.5 > shares[0]
+
+
+@pytest.mark.parametrize("precision", ["bf16"])
+def test_half_precision_trains_too(conduct: Conduct, change: Change, precision: str) -> None:
+    tracker = MemoryTracker()
+    few = {"training.precision": precision, "training.memory_format": "channels_last"}
+    done = conduct(change({**few, "training.epochs": 1}), tracker)
+    assert np.isfinite(tracker.runs[done.run_id].metrics["train/loss"])
+
+
+def test_the_streams_of_a_seed_differ_and_those_of_seeds_too() -> None:
+    streams = [tuple(seeds(seed).values()) for seed in range(50)]
+    assert len(set(itertools.chain(*streams))) == 50 * 4
+
+
+def test_a_checkpoint_drops_weights_of_epochs_that_are_no_longer_the_best(tmp_path: Path) -> None:
+    checkpoint = Checkpoint(tmp_path)
+    for name in ("best-1.safetensors", "best-3.safetensors"):
+        (tmp_path / name).write_bytes(b"")
+    checkpoint.clear()
+    assert not tmp_path.exists()
