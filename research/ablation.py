@@ -14,7 +14,7 @@ from research.planning import Plan, Request, prepare, refreshed
 from research.project import Project
 from research.spec import Study
 from research.tracking.database import connect
-from research.tracking.recording import reconcile
+from research.tracking.recording import mark_failed, reconcile
 
 DEFAULT_EXECUTOR = "processes"
 WRITE_EVERY_S = 5.0  # at most so often is the plan's record brought up to date
@@ -56,10 +56,10 @@ def carry_out(
     reconcile(tracker)
     observe(plan)
     failed: list[Outcome] = []
-    with parent_run(plan, tracker) as parent:
+    with parent_run(plan, tracker, project.runs / "leases") as parent:
         if plan.todo:
             from research.execution import execute
-            from research.weights import drop_others, keep_weights
+            from research.weights import drop_others
 
             written = time.monotonic()
             try:
@@ -67,14 +67,20 @@ def carry_out(
                     observe(event)
                     if not isinstance(event, Outcome) or event.status == "taken":
                         continue
-                    plan = refreshed(plan, tracker, request, event.job.labels.fingerprint)
-                    drop_others(plan, tracker, project, event.job.labels.cell)
-                    failed += [event] if event.status == "failed" else []
+                    identity = event.job.labels.fingerprint
+                    if event.status == "failed":
+                        failed.append(event)
+                        mark_failed(tracker, identity, event.error)
+                    plan = refreshed(plan, tracker, request, identity)
+                    drop_others(plan, project, event.job.labels.cell)
                     if time.monotonic() - written > WRITE_EVERY_S:
                         parent.write(plan)
                         written = time.monotonic()
             finally:
                 parent.write(plan)
+        if any((project.runs / "checkpoints").glob("*")):
+            from research.weights import keep_weights
+
             keep_weights(plan, tracker, project)
         parent.failed = bool(failed)
     return Carried(plan, parent.run_id, tuple(failed))

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import heapq
 import statistics
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+
+import torch
 
 from research.arithmetic import Arithmetic, find_device
 from research.assembly import limited
@@ -13,9 +16,10 @@ from research.design import Cell
 from research.errors import InvalidInput
 from research.inspection import Cost, count, estimate_run_s
 from research.planning import Plan, Request
+from research.provenance import hardware
 from research.run import device_name
-from research.tracking import Tracker
 
+START_S = 8.0  # of a study: libraries, processes, the report
 OVERHEAD_S = 0.5  # of a run: its start, its record, its artifacts
 PICTURES_BYTES = 120_000
 ADAM_COPIES = 4  # weights, two moments, the selected weights
@@ -31,9 +35,13 @@ class PlanCost:
     device: str
 
 
-def cost_of(plan: Plan, request: Request, tracker: Tracker) -> PlanCost:
-    """A plan to its cost. Seconds are of finished runs on this device, else of measured steps."""
+def cost_of(plan: Plan, request: Request, workers: int) -> PlanCost:
+    """A plan to its cost with so many workers.
+
+    Seconds are of finished runs on this device, else of steps measured with a worker's share of it.
+    """
     device = find_device(request.device)
+    torch.set_num_threads(max(1, int(hardware()["cores"]) // workers))
     open_runs = {run.fingerprint: run.cell.name for run in plan.todo}
     cells: dict[str, Cost] = {}
     problems: list[str] = []
@@ -47,7 +55,7 @@ def cost_of(plan: Plan, request: Request, tracker: Tracker) -> PlanCost:
         raise InvalidInput(*problems)
     here = f"{device.type}: {device_name(device)}"
     for cell in plan.cells:
-        seconds = _tracked_run_s(plan, cell, tracker, here)
+        seconds = _tracked_run_s(plan, cell, here)
         if seconds is None and cell.name in open_runs.values():
             training = cell.recipe.training
             arithmetic = Arithmetic(device, training.precision, training.memory_format)  # type: ignore[arg-type]
@@ -55,20 +63,29 @@ def cost_of(plan: Plan, request: Request, tracker: Tracker) -> PlanCost:
         cells[cell.name] = replace(cells[cell.name], run_s=seconds)
     return PlanCost(
         cells=cells,
-        total_s=sum((cells[name].run_s or 0) + OVERHEAD_S for name in open_runs.values()),
+        total_s=_total_s([cells[name].run_s or 0 for name in open_runs.values()], workers),
         disk_bytes=_disk_bytes(plan, cells, list(open_runs.values())),
         device=here,
     )
 
 
-def _tracked_run_s(plan: Plan, cell: Cell, tracker: Tracker, device: str) -> float | None:
+def _total_s(runs_s: list[float], workers: int) -> float:
+    """Seconds of runs that are handed to workers one by one as these get free."""
+    free_at = [0.0] * workers
+    for run_s in runs_s:
+        heapq.heapreplace(free_at, free_at[0] + run_s + OVERHEAD_S)
+    return max(free_at) + START_S if runs_s else 0.0
+
+
+def _tracked_run_s(plan: Plan, cell: Cell, device: str) -> float | None:
     """The median seconds of a cell's finished runs on this device, or None."""
-    ids = [r.run_id for r in plan.runs if r.cell.name == cell.name and r.state == "finished"]
-    found = [run for run in (tracker.get(run_id or "") for run_id in ids) if run is not None]
+    runs = [run for run in plan.runs if run.cell.name == cell.name and run.state == "finished"]
     seconds = [
-        run.metrics["epoch_s"] * cell.recipe.training.epochs
-        for run in found
-        if run.tags.get("device") == device and "epoch_s" in run.metrics
+        run.tracked.metrics["epoch_s"] * cell.recipe.training.epochs
+        for run in runs
+        if run.tracked is not None
+        and run.tracked.tags.get("device") == device
+        and "epoch_s" in run.tracked.metrics
     ]
     return statistics.median(seconds) if seconds else None
 

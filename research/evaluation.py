@@ -58,7 +58,7 @@ def scores(test: Predictions, single: Predictions | None, splits: Splits) -> dic
     if single is not None:
         values["accuracy_single_view"] = metrics.accuracy(single.labels, single.logits)
     named = {f"test/{name}": value for name, value in values.items()}
-    table = metrics.per_class(test.labels, test.logits, splits.classes)
+    table = metrics.per_class(test.labels, test.logits)
     for name in ("precision", "recall", "f1"):
         for label, value in zip(splits.classes, table[name], strict=True):
             named[f"test/{name}/{label}"] = value

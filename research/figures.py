@@ -17,19 +17,18 @@ Floats = NDArray[np.float64]
 # Okabe and Ito's colours, told apart by the colour-blind and on paper.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999999")
 GOOD, BAD, NEUTRAL, GREY = "#009E73", "#D55E00", "#0072B2", "#888888"
+CHARACTER = 0.085  # inches of a character of a label
+ROW = 0.34  # inches of a cell's row
 
 
 def confusion_matrix(counts: NDArray[np.int64], classes: Sequence[str]) -> Figure:
     """Counts ``(K, K)``, rows the labels, to a heat map of row shares."""
-    figure = new(1.0 + 0.62 * len(classes), 0.8 + 0.56 * len(classes))
-    draw_confusion(figure.add_subplot(), counts, classes)
-    return figure
-
-
-def draw_confusion(axes: Axes, counts: NDArray[np.int64], classes: Sequence[str]) -> None:
-    """Counts ``(K, K)`` onto axes."""
+    room = 0.4 + CHARACTER * max(map(len, classes))
+    side = 0.55 * len(classes)
+    figure = new(room + side + 0.2, side + room + 0.4, left=room, bottom=room)
+    axes = figure.add_subplot()
     shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
-    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, aspect="auto")
     places = range(len(classes))
     axes.set_xticks(places, classes, rotation=45, ha="right")
     axes.set_yticks(places, classes)
@@ -40,6 +39,7 @@ def draw_confusion(axes: Axes, counts: NDArray[np.int64], classes: Sequence[str]
             share = shares[row, column]
             colour = "white" if share > 0.5 else "black"
             axes.text(column, row, f"{share:.0%}", ha="center", va="center", color=colour, size=7)
+    return figure
 
 
 def curves(history: Sequence[Mapping[str, float]], best: int) -> Figure:
@@ -58,7 +58,7 @@ def curves(history: Sequence[Mapping[str, float]], best: int) -> Figure:
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_ylabel(what)
         axes.legend(frameon=False, fontsize=8)
-        bare(axes)
+        _bare(axes)
     return figure
 
 
@@ -69,14 +69,13 @@ def forest(
     adjusted: Floats,
     verdicts: Sequence[str],
     margin: float,
-    unit: str,
+    label: str,
 ) -> Figure:
     """Effects ``(n,)`` with intervals ``(n, 2)`` marginal and adjusted, as fractions, to a forest.
 
     Drawn in percentage points, the margin of equivalence as a band.
     """
-    figure = new(8.0, 1.1 + 0.36 * len(names))
-    axes = figure.add_subplot()
+    axes = _rows(names, label)
     axes.axvspan(-100 * margin, 100 * margin, color=GREY, alpha=0.18, lw=0)
     axes.axvline(0, color="black", lw=0.8)
     for row, verdict in enumerate(verdicts):
@@ -84,38 +83,27 @@ def forest(
         axes.plot(100 * adjusted[row], [row, row], color=colour, lw=1.0, alpha=0.6)
         axes.plot(100 * intervals[row], [row, row], color=colour, lw=3.0, solid_capstyle="butt")
         axes.plot(100 * effects[row], row, "o", color=colour, ms=6)
-    axes.set_yticks(range(len(names)), names)
-    axes.set_ylim(len(names) - 0.5, -0.5)
-    axes.set_xlabel(unit)
-    bare(axes)
-    axes.grid(axis="x", alpha=0.25, lw=0.6)
-    axes.grid(axis="y", visible=False)
-    return figure
+    return _figure(axes)
 
 
 def points(names: Sequence[str], scores: Floats, label: str) -> Figure:
     """Scores ``(cells, seeds)`` as fractions to every point, one colour a seed, and the means."""
-    figure = new(8.0, 1.1 + 0.36 * len(names))
-    axes = figure.add_subplot()
+    axes = _rows(names, label)
+    rows = np.arange(len(names))
     for column in range(scores.shape[1]):
         colour = COLOURS[column % len(COLOURS)]
-        rows = np.arange(len(names))
         axes.plot(100 * scores[:, column], rows, ".", color=colour, ms=7, alpha=0.8)
     for row, values in enumerate(scores):
         if np.isfinite(values).any():
             mean = 100 * float(np.nanmean(values))
             axes.plot([mean, mean], [row - 0.3, row + 0.3], color="black", lw=1.4)
-    axes.set_yticks(range(len(names)), names)
-    axes.set_ylim(len(names) - 0.5, -0.5)
-    axes.set_xlabel(label)
-    bare(axes)
-    axes.grid(axis="x", alpha=0.25, lw=0.6)
-    return figure
+    return _figure(axes)
 
 
 def learning_curves(series: Mapping[str, Floats], label: str, scale: float = 1.0) -> Figure:
     """Cells' curves ``(seeds, epochs)``, NaN after an early stop, to means and ranges."""
-    figure = new(8.0, 3.6)
+    legend = 0.6 + CHARACTER * max(map(len, series), default=0)
+    figure = new(8.0, 3.4, right=legend)
     axes = figure.add_subplot()
     for number, (name, values) in enumerate(series.items()):
         colour = COLOURS[number % len(COLOURS)]
@@ -132,8 +120,9 @@ def learning_curves(series: Mapping[str, Floats], label: str, scale: float = 1.0
     axes.set_xlabel("epoch")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_ylabel(label)
-    axes.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
-    bare(axes)
+    if axes.lines:
+        axes.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
+    _bare(axes)
     return figure
 
 
@@ -147,14 +136,46 @@ def svg(figure: Figure) -> str:
     return text[text.index("<svg") :]
 
 
-def new(width: float, height: float) -> Figure:
-    """An empty figure, inches."""
-    figure = Figure(figsize=(width, height), layout="constrained")
+def new(
+    width: float, height: float, *, left: float = 0.7, right: float = 0.2, bottom: float = 0.55
+) -> Figure:
+    """An empty figure; all lengths in inches.
+
+    Margins are set, not found by trial layouts, which take longer than the drawing itself.
+    """
+    figure = Figure(figsize=(width, height))
     FigureCanvasAgg(figure)
+    figure.subplots_adjust(
+        left=left / width,
+        right=1 - right / width,
+        bottom=bottom / height,
+        top=1 - 0.15 / height,
+        wspace=0.25,
+    )
     return figure
 
 
-def bare(axes: Axes) -> None:
+def _rows(names: Sequence[str], label: str) -> Axes:
+    """Axes with a row for each name, the first on top."""
+    left = 0.3 + CHARACTER * max(map(len, names))
+    figure = new(8.0, 0.75 + ROW * len(names), left=left)
+    axes = figure.add_subplot()
+    axes.set_yticks(range(len(names)), names)
+    axes.set_ylim(len(names) - 0.5, -0.5)
+    axes.set_xlabel(label)
+    _bare(axes)
+    axes.grid(axis="x", alpha=0.25, lw=0.6)
+    axes.grid(axis="y", visible=False)
+    return axes
+
+
+def _figure(axes: Axes) -> Figure:
+    figure = axes.figure
+    assert isinstance(figure, Figure)
+    return figure
+
+
+def _bare(axes: Axes) -> None:
     """Takes away the lines that say nothing."""
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(axis="y", alpha=0.25, lw=0.6)

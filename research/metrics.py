@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 from numpy.typing import NDArray
-from sklearn import metrics as sk
 
 Labels = NDArray[np.int64]
 Logits = NDArray[np.floating]
@@ -32,8 +29,7 @@ def accuracy(labels: Labels, logits: Logits) -> float:
 
 def macro_f1(labels: Labels, logits: Logits) -> float:
     """F1 of each class, averaged over all K classes; a class never seen nor said counts 0."""
-    predicted, classes = logits.argmax(1), np.arange(logits.shape[1])
-    return float(sk.f1_score(labels, predicted, labels=classes, average="macro", zero_division=0))
+    return float(_by_class(labels, logits)["f1"].mean())
 
 
 def log_loss(labels: Labels, logits: Logits) -> float:
@@ -53,28 +49,21 @@ def calibration_error(labels: Labels, logits: Logits) -> float:
 
 def summary(labels: Labels, logits: Logits) -> dict[str, float]:
     """Every score of a whole split."""
-    predicted = logits.argmax(1)
-    present = np.unique(labels)
-    recalls = sk.recall_score(labels, predicted, labels=present, average=None, zero_division=0)
+    table = _by_class(labels, logits)
     top2 = np.argsort(-logits, 1, kind="stable")[:, :2]
     return {
         "accuracy": accuracy(labels, logits),
-        "macro_f1": macro_f1(labels, logits),
-        "balanced_accuracy": float(np.mean(recalls)),
+        "macro_f1": float(table["f1"].mean()),
+        "balanced_accuracy": float(table["recall"][table["support"] > 0].mean()),
         "log_loss": log_loss(labels, logits),
         "ece": calibration_error(labels, logits),
         "top2": float(np.mean((top2 == labels[:, None]).any(1))),
     }
 
 
-def per_class(labels: Labels, logits: Logits, classes: Sequence[str]) -> dict[str, list[float]]:
+def per_class(labels: Labels, logits: Logits) -> dict[str, list[float]]:
     """Precision, recall and F1 of each class, and its images: columns of a table."""
-    numbers = np.arange(len(classes))
-    precision, recall, f1, support = sk.precision_recall_fscore_support(
-        labels, logits.argmax(1), labels=numbers, zero_division=0
-    )
-    columns = {"precision": precision, "recall": recall, "f1": f1, "support": support}
-    return {name: [float(value) for value in column] for name, column in columns.items()}
+    return {name: column.tolist() for name, column in _by_class(labels, logits).items()}
 
 
 def confusion(labels: Labels, logits: Logits) -> NDArray[np.int64]:
@@ -82,3 +71,15 @@ def confusion(labels: Labels, logits: Logits) -> NDArray[np.int64]:
     size = logits.shape[1]
     flat = labels * size + logits.argmax(1)
     return np.bincount(flat, minlength=size * size).reshape(size, size)
+
+
+def _by_class(labels: Labels, logits: Logits) -> dict[str, Floats]:
+    """Precision, recall, F1 and support ``(K,)``; 0 where nothing is to be divided by."""
+    counts = confusion(labels, logits).astype(np.float64)
+    right, said, support = np.diag(counts), counts.sum(0), counts.sum(1)
+    return {
+        "precision": right / np.maximum(said, 1),
+        "recall": right / np.maximum(support, 1),
+        "f1": 2 * right / np.maximum(said + support, 1),
+        "support": support,
+    }

@@ -46,19 +46,10 @@ class Parent:
 
 
 @contextlib.contextmanager
-def parent_run(plan: Plan, tracker: Tracker) -> Iterator[Parent]:
+def parent_run(plan: Plan, tracker: Tracker, locks: Path) -> Iterator[Parent]:
     """The study's parent run, new or known; it ends as FINISHED, FAILED or KILLED."""
-    experiment = experiment_name("ablate", plan.study.name)
-    if plan.parent is None:
-        name = f"{plan.study.name} ({plan.profile})"
-        parent = Parent(tracker, tracker.create(experiment, name, _tags(plan)))
-        params = flatten(plan.study.base.model_dump(mode="json"))
-        texts = {k: v if isinstance(v, str) else json.dumps(v) for k, v in params.items()}
-        tracker.log(parent.run_id, params=texts)
-    else:
-        parent = Parent(tracker, plan.parent.run_id)
-        tracker.set_tags(parent.run_id, _tags(plan) | {"error": ""})
-        tracker.set_status(parent.run_id, "RUNNING")
+    with lease.wait_for(locks, f"study-{plan.study_hash}"):  # two commands at once share one
+        parent = _opened(plan, tracker)
     status: Status = "FAILED"
     try:
         parent.write(plan)
@@ -72,6 +63,22 @@ def parent_run(plan: Plan, tracker: Tracker) -> Iterator[Parent]:
         raise
     finally:
         tracker.set_status(parent.run_id, status)
+
+
+def _opened(plan: Plan, tracker: Tracker) -> Parent:
+    """The study's parent run, marked RUNNING."""
+    known = tracker.find(kind="study", study_hash=plan.study_hash)
+    if known:
+        tracker.set_tags(known[0].run_id, _tags(plan) | {"error": ""})
+        tracker.set_status(known[0].run_id, "RUNNING")
+        return Parent(tracker, known[0].run_id)
+    name = f"{plan.study.name} ({plan.profile})"
+    experiment = experiment_name("ablate", plan.study.name)
+    parent = Parent(tracker, tracker.create(experiment, name, _tags(plan)))
+    params = flatten(plan.study.base.model_dump(mode="json"))
+    texts = {k: v if isinstance(v, str) else json.dumps(v) for k, v in params.items()}
+    tracker.log(parent.run_id, params=texts)
+    return parent
 
 
 def read_plan(tracker: Tracker, parent: str) -> dict[str, Any] | None:

@@ -55,7 +55,12 @@ class PlannedRun:
     data_digest: str
     code_digest: str
     state: PlannedState
-    run_id: str | None = None
+    tracked: Tracked | None = None  # the run that counts, is gone on with, or is stale
+
+    @property
+    def run_id(self) -> str | None:
+        """The id of that run."""
+        return self.tracked.run_id if self.tracked else None
 
 
 @dataclass(frozen=True)
@@ -71,7 +76,6 @@ class Plan:
     resolved: Mapping[str, str]
     declared_hash: str
     study_hash: str
-    parent: Tracked | None
 
     @property
     def control_data(self) -> Splits:
@@ -127,7 +131,6 @@ def prepare(
     resolved = _resolve(cells[0].recipe, data["control"], declared, request, tracker)
     study, cells = _with_resolved(study, cells, resolved)
     study_hash = content_hash([study.question_hash, digest])
-    parents = tracker.find(kind="study", study_hash=study_hash)
     runs = tuple(
         _look_up(cell, seed, data[cell.name].digest, request, tracker)
         for seed in study.seeds
@@ -143,12 +146,11 @@ def prepare(
         resolved=resolved,
         declared_hash=declared,
         study_hash=study_hash,
-        parent=parents[0] if parents else None,
     )
 
 
 def _designed(study: Study, name: str) -> Study:
-    return Study.model_validate(study.model_dump() | {"design": name})
+    return study.replaced(design=name)
 
 
 def sized(study: Study, profile: Literal["quick", "full"], request: Request) -> Study:
@@ -159,7 +161,7 @@ def sized(study: Study, profile: Literal["quick", "full"], request: Request) -> 
         study = study.model_copy(update={"context": chosen.context})
     seeds = request.seeds if request.seeds is not None else chosen.seeds
     if seeds is not None:
-        study = Study.model_validate(study.model_dump() | {"seeds": seeds})
+        study = study.replaced(seeds=seeds)
     if request.epochs is not None:
         study = design.with_base(study, {"training.epochs": request.epochs}, "--epochs:")
     return design.with_base(study, request.changes)
@@ -229,16 +231,16 @@ def _look_up(
     usable, stale = finished(found, code, accept_code=request.accept_code)
     begun, other = resumable(found, code), taken(found)
     state: PlannedState = "new"
-    run_id = None
+    tracked = None
     if usable is not None and not request.fresh:
-        state, run_id = "finished", usable.run_id
+        state, tracked = "finished", usable
     elif other is not None:
         state = "taken"
     elif begun is not None and not request.fresh:
-        state, run_id = "begun", begun.run_id
+        state, tracked = "begun", begun
     elif stale is not None:
-        state, run_id = "stale", stale.run_id
-    return PlannedRun(cell, seed, spec, identity, data_digest, code, state, run_id)
+        state, tracked = "stale", stale
+    return PlannedRun(cell, seed, spec, identity, data_digest, code, state, tracked)
 
 
 def refreshed(plan: Plan, tracker: Tracker, request: Request, identity: str) -> Plan:

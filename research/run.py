@@ -167,9 +167,7 @@ def _write_files(
     predictions: dict[str, Predictions],
     place: Place,
 ) -> None:
-    table: dict[str, Any] = per_class(
-        predictions["test"].labels, predictions["test"].logits, splits.classes
-    )
+    table: dict[str, Any] = per_class(predictions["test"].labels, predictions["test"].logits)
     rows = [
         [name, *(table[column][number] for column in table)]
         for number, name in enumerate(splits.classes)

@@ -286,6 +286,14 @@ class Study(Frozen):
     save: Literal["best", "all", "none"] = "best"
     profiles: Profiles = Profiles()
 
+    def replaced(self, **changes: Any) -> Self:
+        """The same study with other fields; raises `InvalidInput`."""
+        try:
+            return type(self).model_validate(self.model_dump() | changes)
+        except ValidationError as error:
+            problems = findings(error, type(self))
+        raise InvalidInput(*(f"{place}: {text}" for place, text in problems))
+
     @property
     def question_hash(self) -> str:
         """Hash of what is asked, whatever the seeds: two studies of one hash share a parent run."""

@@ -8,19 +8,19 @@ from research.project import Project
 from research.tracking import Tracked, Tracker
 
 
-def drop_others(plan: Plan, tracker: Tracker, project: Project, cell: str) -> None:
+def drop_others(plan: Plan, project: Project, cell: str) -> None:
     """Removes the files of a cell's finished runs that will not be kept, so that disks last."""
-    kept = _kept(plan, tracker, cell)
-    for run, _ in _finished(plan, tracker, cell):
-        if run.run_id not in kept:
+    kept = _kept(plan, cell)
+    for run, one in _finished(plan, cell):
+        if one.run_id not in kept:
             checkpoint_of(run, project).clear()
 
 
 def keep_weights(plan: Plan, tracker: Tracker, project: Project) -> None:
     """Logs the weights that the study's ``save`` asks for as models; drops the files."""
     for cell in plan.cells:
-        kept = _kept(plan, tracker, cell.name)
-        for run, one in _finished(plan, tracker, cell.name):
+        kept = _kept(plan, cell.name)
+        for run, one in _finished(plan, cell.name):
             checkpoint = checkpoint_of(run, project)
             file = checkpoint.weights_file(int(one.metrics.get("best_epoch", 0)))
             if one.run_id in kept and not one.tags.get("model_id") and file.is_file():
@@ -34,15 +34,14 @@ def checkpoint_of(run: PlannedRun, project: Project) -> Checkpoint:
     return Checkpoint(project.runs / "checkpoints" / run.fingerprint)
 
 
-def _finished(plan: Plan, tracker: Tracker, cell: str) -> list[tuple[PlannedRun, Tracked]]:
+def _finished(plan: Plan, cell: str) -> list[tuple[PlannedRun, Tracked]]:
     runs = [run for run in plan.runs if run.cell.name == cell and run.state == "finished"]
-    found = [(run, tracker.get(run.run_id or "")) for run in runs]
-    return [(run, one) for run, one in found if one is not None]
+    return [(run, run.tracked) for run in runs if run.tracked is not None]
 
 
-def _kept(plan: Plan, tracker: Tracker, cell: str) -> set[str]:
+def _kept(plan: Plan, cell: str) -> set[str]:
     """Ids of the runs whose weights are kept; on equal scores the earliest run."""
-    runs = [one for _, one in _finished(plan, tracker, cell)]
+    runs = [one for _, one in _finished(plan, cell)]
     if plan.study.save != "best":
         return {run.run_id for run in runs} if plan.study.save == "all" else set()
     recipe = next(one.recipe for one in plan.cells if one.name == cell)

@@ -19,6 +19,12 @@ from research.tracking import Tracker
 from research.tracking.database import connect
 from research.tracking.memory import MemoryTracker
 
+# Each of pytest's processes keeps to a core of its own, and so do the programs that it starts:
+# more threads than cores slow small nets down many times.
+_place = os.environ.get("PYTEST_XDIST_WORKER", "")
+if _place and hasattr(os, "sched_setaffinity"):
+    _cores = sorted(os.sched_getaffinity(0))
+    os.sched_setaffinity(0, {_cores[int(_place.removeprefix("gw")) % len(_cores)]})
 torch.set_num_threads(1)
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 for name in ("MLFLOW_TRACKING_URI", "RESEARCH_DATA", "NO_COLOR"):

@@ -26,6 +26,10 @@ def test_scores_are_scikit_learn_s(predictions: tuple[np.ndarray, np.ndarray]) -
     assert found["macro_f1"] == pytest.approx(sk.f1_score(labels, said, average="macro"))
     assert found["log_loss"] == pytest.approx(sk.log_loss(labels, p))
     assert found["top2"] == pytest.approx(sk.top_k_accuracy_score(labels, p, k=2))
+    table = metrics.per_class(labels, logits)
+    expected = sk.precision_recall_fscore_support(labels, said)
+    for name, column in zip(("precision", "recall", "f1", "support"), expected, strict=True):
+        np.testing.assert_allclose(table[name], column)
     np.testing.assert_array_equal(
         metrics.confusion(labels, logits), sk.confusion_matrix(labels, said)
     )
@@ -47,6 +51,6 @@ def test_calibration_error_of_known_confidence() -> None:
 
 def test_a_perfect_model_scores_one_in_every_class() -> None:
     labels = np.arange(14) % 7
-    table = metrics.per_class(labels, np.eye(7)[labels], list("abcdefg"))
+    table = metrics.per_class(labels, np.eye(7)[labels])
     assert all(value == 1 for name in ("precision", "recall", "f1") for value in table[name])
     assert table["support"] == [2] * 7

@@ -63,6 +63,6 @@ def ablate(
         accept_code=accept_code,
     )
     if dry_run:
-        ablation.show_plan(name, request, as_json=as_json)
+        ablation.show_plan(name, request, executor, workers, as_json=as_json)
     else:
         ablation.conduct(name, request, executor, workers, as_json=as_json)

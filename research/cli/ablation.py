@@ -27,14 +27,18 @@ MARKS = {"finished": "✓", "new": "·", "begun": "…", "stale": "!", "taken": 
 LEGEND = "✓ finished   · to run   … begun, goes on   ! made by other code   ↻ running elsewhere"
 
 
-def show_plan(name: str, request: Request, *, as_json: bool) -> None:
+def show_plan(
+    name: str, request: Request, executor: str, workers: int | None, *, as_json: bool
+) -> None:
     """Prints what would be run and what it would cost; tracks nothing."""
-    from research.cost import cost_of  # imports torch, which a finished study spares
+    from research.cost import cost_of  # these import torch, which a finished study spares
+    from research.execution import crew_of
 
     project = Project.find()
     tracker = connect(project, create=False)
     plan = prepare(name, request, project, tracker)
-    cost = cost_of(plan, request, tracker)
+    crew = crew_of(executor, workers, request.device)
+    cost = cost_of(plan, request, crew)
     if as_json:
         console.print_json(plan_as_json(plan, cost))
         return
@@ -44,11 +48,13 @@ def show_plan(name: str, request: Request, *, as_json: bool) -> None:
     out.print(_plan_table(plan, cost))
     out.print(LEGEND, style="dim")
     todo, finished = len(plan.todo), plan.distinct - len(plan.todo)
-    seconds = wording.duration(cost.total_s) if todo else "nothing"
-    out.print(
-        f"{plan.distinct} runs: {finished} finished, {todo} to run; about {seconds} on "
-        f"{cost.device}, {cost.disk_bytes / 1e6:,.0f} MB of disk"
-    )
+    line = f"{plan.distinct} runs: {finished} finished, {todo} to run"
+    if todo:
+        line += (
+            f"; about {wording.duration(cost.total_s)} with {crew} at a time on {cost.device}, "
+            f"{cost.disk_bytes / 1e6:,.0f} MB of disk"
+        )
+    out.print(line, markup=False)
 
 
 def conduct(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import multiprocessing
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from typing import Any
 from research.executors import Event, Outcome, Runner, Started
 from research.registry import executors
 
+log = logging.getLogger("research")
 STOP_S = 20.0  # for a process to record that it was stopped
 TRIES = 2  # a job whose process dies is begun once more
 
@@ -92,10 +94,11 @@ def _bury(worker: Worker, waiting: deque[Any], deaths: Counter[int]) -> Iterator
     code = worker.process.wait()
     worker.pipe.close()
     deaths[id(worker.job)] += 1
+    how = f"signal {-code}" if code < 0 else f"exit code {code}"
     if deaths[id(worker.job)] < TRIES:
+        log.warning("a worker died (%s); its run is begun once more", how)
         waiting.appendleft(worker.job)
         return
-    how = f"signal {-code}" if code < 0 else f"exit code {code}"
     text = f"its process died {TRIES} times ({how}); is there enough memory? fewer --workers help"
     yield Outcome(worker.job, "failed", error=text)
 

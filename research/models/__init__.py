@@ -8,6 +8,7 @@ and channels, and the factors that an ablation of the net may vary. Its net maps
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import torch
@@ -50,13 +51,12 @@ def build_model(
 
 def check_size(ref: Ref, num_classes: int, size: int, in_channels: int) -> None:
     """Refuses a size that a net cannot take, naming the layer and the smallest size that works."""
-    problem = _fault(ref, num_classes, size, in_channels)
+    model = ref.model_dump_json()
+    problem = _fault(model, num_classes, size, in_channels)
     if problem is None:
         return
-    works = next(
-        (side for side in SIZES if side > size and not _fault(ref, num_classes, side, in_channels)),
-        None,
-    )
+    larger = (side for side in SIZES if side > size)
+    works = next((s for s in larger if not _fault(model, num_classes, s, in_channels)), None)
     cure = f"the next size that works is {works}" if works else "no size up to 1024 works"
     raise InvalidInput(f"{ref.name} cannot take images of {size} x {size}: {problem}; {cure}")
 
@@ -68,8 +68,10 @@ def shape_only(ref: Ref, num_classes: int, size: int, in_channels: int) -> nn.Mo
     return net
 
 
-def _fault(ref: Ref, num_classes: int, size: int, in_channels: int) -> str | None:
+@functools.lru_cache(maxsize=1024)
+def _fault(model: str, num_classes: int, size: int, in_channels: int) -> str | None:
     """What goes wrong when images of a size pass the net, layer and reason; None if nothing."""
+    ref = Ref.model_validate_json(model)
     entered: list[nn.Module] = []
     hook = register_module_forward_pre_hook(lambda module, _: entered.append(module))
     try:

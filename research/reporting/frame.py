@@ -90,6 +90,18 @@ class Frame:
             rows = arrays["split"] == "test"
             return {"label": arrays["label"][rows], "said": arrays["logits"][rows].argmax(1)}
 
+    def confusion(self, cell: str) -> NDArray[np.int64]:
+        """Test images by label and by class said, over a cell's finished seeds, ``(K, K)``."""
+        size = len(self.classes)
+        total = np.zeros(size * size, dtype=np.int64)
+        for seed in self.seeds:
+            run = self.finished(cell, seed)
+            found = self.predictions(run) if run else None
+            if found is not None:
+                flat = found["label"].astype(np.int64) * size + found["said"]
+                total += np.bincount(flat, minlength=size * size)
+        return total.reshape(size, size)
+
     def curve(self, run: Tracked, metric: str) -> list[Point]:
         """A run's metric by epoch."""
         return self.tracker.history(run.run_id, metric)
@@ -122,7 +134,11 @@ def read_frame(parent: Tracked, tracker: Tracker) -> Frame:
     plan = json.loads(plan_text)
     content, _ = parse_yaml(study_text.decode(), "study.yaml")
     ids = {entry["run_id"] for entry in plan["runs"] if entry["run_id"]}
-    found = {run_id: tracker.get(run_id) for run_id in sorted(ids)}
+    # One search is much faster than a look-up each; runs that other studies made come singly.
+    found: dict[str, Tracked | None] = {
+        run.run_id: run for run in tracker.find(study=plan["study"], kind="run")
+    }
+    found |= {run_id: tracker.get(run_id) for run_id in sorted(ids - set(found))}
     tracked = {run_id: run for run_id, run in found.items() if run is not None}
     rows = [_row(entry, tracked) for entry in plan["runs"]]
     return Frame(tracker, parent, Study.model_validate(content), plan, pd.DataFrame(rows), tracked)

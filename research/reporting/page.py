@@ -8,6 +8,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
@@ -44,7 +45,6 @@ def page(
         trim_blocks=True,
     )
     forest = pictures.forest(frame, effects)
-    confusion = pictures.confusions(frame)
     return environment.get_template("page.html.j2").render(
         study=frame.study,
         synthetic=frame.synthetic,
@@ -62,7 +62,7 @@ def page(
         cells=cell_rows(cells, effects, context),
         classes=frame.classes,
         per_class=_per_class(frame),
-        confusion=_drawn(confusion),
+        confusions=_confusions(frame),
         runs=_runs(frame),
         rests=_rests(frame),
         yaml=yaml_text,
@@ -126,6 +126,17 @@ def _per_class(frame: Frame) -> list[dict[str, Any]]:
         values = [wording.percent(mean) for mean in means]
         rows.append({"cell": cell["name"], "role": cell["role"], "values": values})
     return rows
+
+
+def _confusions(frame: Frame) -> list[dict[str, Any]]:
+    """Of each cell: shares of every label's test images by the class said, all seeds together."""
+    tables = []
+    for cell in frame.plan["cells"]:
+        counts = frame.confusion(cell["name"])
+        if counts.any():
+            shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
+            tables.append({"cell": cell["name"], "shares": shares.tolist()})
+    return tables
 
 
 def _runs(frame: Frame) -> list[dict[str, str]]:

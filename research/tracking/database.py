@@ -34,10 +34,10 @@ def connect(project: Project, *, create: bool = True) -> Tracker:
         _check_writable(project.runs)
     else:
         _check_answers(chosen)
-    logging.getLogger("alembic").setLevel(logging.WARNING)
-    logging.getLogger("mlflow").setLevel(logging.WARNING)
     from research.tracking.mlflow_store import MlflowTracker
 
+    for chatty in ("alembic", "mlflow"):  # MLflow sets its own level when it is imported
+        logging.getLogger(chatty).setLevel(logging.WARNING)
     if chosen:
         return MlflowTracker(chosen, artifacts=None)
     # Two processes that open a fresh SQLite database at once break it for good.

@@ -45,6 +45,7 @@ class MlflowTracker:
             self._client = MlflowClient(uri)
             self._client.search_experiments(max_results=1)
         self._experiments: dict[str, str] = {}  # name to id
+        self._places: dict[str, str] = {}  # run to the address of its artifacts
 
     @property
     def uri(self) -> str:
@@ -111,7 +112,11 @@ class MlflowTracker:
         self.set_tags(run_id, {"model_id": model.model_id})
 
     def log_files(self, run_id: str, folder: Path) -> None:
-        self._client.log_artifacts(run_id, str(folder))
+        place = self._local(run_id)
+        if place is None:
+            self._client.log_artifacts(run_id, str(folder))
+        else:
+            shutil.copytree(folder, place, dirs_exist_ok=True)
 
     def read_file(self, run_id: str, name: str) -> bytes | None:
         place = self._local(run_id)
@@ -136,16 +141,16 @@ class MlflowTracker:
     def _local(self, run_id: str) -> Path | None:
         """Where a run's artifacts are on this machine, or None.
 
-        MLflow keeps whole paths; those of a project that was moved are looked for where it is now.
+        MLflow keeps whole paths; a project that was moved or copied has its files where it is now.
         """
-        uri = self._client.get_run(run_id).info.artifact_uri
+        if run_id not in self._places:
+            self._places[run_id] = self._client.get_run(run_id).info.artifact_uri
+        uri = self._places[run_id]
         if not uri.startswith(("file://", "/")):
             return None
         place = Path(uri.removeprefix("file://"))
-        _, moved, inner = str(place).rpartition("/mlruns/artifacts/")
-        if moved and self._artifacts and not place.exists():
-            return self._artifacts / inner
-        return place
+        _, ours, inner = str(place).rpartition("/mlruns/artifacts/")
+        return self._artifacts / inner if ours and self._artifacts else place
 
     def _experiment(self, name: str) -> str:
         """An experiment's id; it is made if it is new."""
@@ -207,6 +212,7 @@ class MlflowTracker:
         experiment_id = str(run.info.experiment_id)
         if names is None:
             names = {experiment_id: self._client.get_experiment(experiment_id).name}
+        self._places[run.info.run_id] = run.info.artifact_uri
         return Tracked(
             run_id=str(run.info.run_id),
             experiment=names[experiment_id],

@@ -57,9 +57,11 @@ class Labels:
 class Recording:
     """A run that is being recorded."""
 
-    def __init__(self, tracker: Tracker, run_id: str) -> None:
+    def __init__(self, tracker: Tracker, run_id: str, resumed: Tracked | None) -> None:
         self.tracker, self.run_id = tracker, run_id
-        logged = tracker.history(run_id, "val/loss")
+        self._known = dict(resumed.metrics) if resumed else {}
+        self._accesses = json.loads(resumed.tags.get(TEST_ACCESSES, "[]")) if resumed else []
+        logged = tracker.history(run_id, "val/loss") if resumed else []
         self._last = logged[-1].step if logged else 0
         self._beat = time.monotonic()
 
@@ -80,17 +82,13 @@ class Recording:
 
     def test_opened(self) -> None:
         """Records that the test split is looked at, before it is."""
-        run = self.tracker.get(self.run_id)
-        before = json.loads(run.tags.get(TEST_ACCESSES, "[]")) if run else []
-        now = datetime.now(UTC).isoformat(timespec="seconds")
-        self.tracker.set_tags(self.run_id, {TEST_ACCESSES: json.dumps([*before, now])})
+        self._accesses.append(datetime.now(UTC).isoformat(timespec="seconds"))
+        self.tracker.set_tags(self.run_id, {TEST_ACCESSES: json.dumps(self._accesses)})
 
     def result(self, metrics: Mapping[str, float], tags: Mapping[str, str]) -> None:
         """Records what has no epoch; what a run has from before it was killed is left."""
-        run = self.tracker.get(self.run_id)
-        known = run.metrics if run else {}
         now = int(time.time() * 1000)
-        new = {name: value for name, value in metrics.items() if known.get(name) != value}
+        new = {name: value for name, value in metrics.items() if self._known.get(name) != value}
         self.tracker.log(self.run_id, [Point(n, v, 0, now) for n, v in new.items()])
         if tags:
             self.tracker.set_tags(self.run_id, tags)
@@ -120,7 +118,7 @@ def recording(
         tracker.set_status(run_id, "RUNNING")
     status: Status = "FAILED"
     try:
-        yield Recording(tracker, run_id)
+        yield Recording(tracker, run_id, resumed)
         status = "FINISHED"
     except (KeyboardInterrupt, GeneratorExit):
         status = "KILLED"
@@ -146,6 +144,14 @@ def reconcile(tracker: Tracker) -> list[Tracked]:
     for run in dead:
         tracker.set_status(run.run_id, "KILLED")
     return dead
+
+
+def mark_failed(tracker: Tracker, fingerprint: str, error: str) -> None:
+    """Ends as FAILED the run of a process that died without a word."""
+    for run in tracker.find(fingerprint=fingerprint):
+        if run.status == "RUNNING" and not lease.is_alive(run.tags.get(lease.TAG)):
+            tracker.set_tags(run.run_id, {"error": error})
+            tracker.set_status(run.run_id, "FAILED")
 
 
 def resumable(found: Sequence[Tracked], code_digest: str) -> Tracked | None:

@@ -1,0 +1,180 @@
+"""The command line as a user meets it: what is printed where, and the exit codes."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from research.cli import main
+from research.project import Project
+from research.tracking.database import connect
+from tests.conftest import TINY
+
+Call = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def call(
+    project: Project, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Call:
+    """Runs a command in this process: (exit code, stdout, stderr)."""
+
+    def call(*words: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["research", *words])
+        monkeypatch.setattr(signal, "signal", lambda *args: None)
+        with pytest.raises(SystemExit) as ended:
+            main()
+        code = ended.value.code
+        captured = capsys.readouterr()
+        return int(code or 0), captured.out, captured.err
+
+    return call
+
+
+INLINE = ("--executor", "inline")
+
+
+def test_a_study_from_the_first_command_to_the_last(call: Call, project: Project) -> None:
+    code, out, err = call("ablate", "tiny", *INLINE)
+    assert code == 0
+    assert "SYNTHETIC" in out and "no-batch_norm" in out and "report.html" in out
+    assert "profile   quick: 3 cells x 3 seeds" in err and "[9/9]" in err
+    assert "\x1b[" not in out + err
+
+    code, out, err = call("ablate", "tiny", *INLINE, "--json")
+    content = json.loads(out)
+    assert code == 0 and content["complete"]
+    assert set(content) == {
+        *("study", "parent_run_id", "complete", "runs", "effects", "failed", "report")
+    }
+    assert len(content["runs"]) == 9 and content["failed"] == []
+    assert set(content["runs"][0]) == {"cell", "fold", "seed", "run_id", "status", "fingerprint"}
+    assert [row["cell"] for row in content["effects"]] == ["no-batch_norm", "no-smoothing"]
+    assert Path(content["report"]).is_file()
+
+    code, out, _ = call("report", "tiny", "--json")
+    assert code == 0 and json.loads(out)["effects"] == content["effects"]
+    code, out, _ = call("report", content["parent_run_id"])
+    assert code == 0 and "no-smoothing" in out
+
+    code, out, _ = call("ablate", "tiny", "--dry-run", "--json")
+    planned = json.loads(out)
+    assert code == 0 and (planned["runs"], planned["finished"]) == (9, 9)
+    assert planned["estimated_s"] == 0
+
+
+def test_a_dry_run_tells_everything_and_tracks_nothing(call: Call, project: Project) -> None:
+    (project.runs / "mlflow.db").unlink()
+    code, out, _ = call("ablate", "tiny", "--dry-run")
+    assert code == 0 and not list(project.runs.iterdir())
+    for words in ("no-batch_norm", "batch_norm: present → absent", "1· 2· 3·", "9 runs", "disk"):
+        assert words in out
+    code, out, _ = call("ablate", "tiny", "--dry-run", "--json")
+    plan = json.loads(out)
+    assert {"cells", "runs", "finished", "estimated_s"} <= set(plan)
+    assert plan["estimated_s"] > 0 and plan["disk_bytes"] > 0
+    assert all(cell["parameters"] > 0 and cell["macs"] > 0 for cell in plan["cells"])
+    assert [run["state"] for run in plan["cells"][0]["runs"]] == ["new"] * 3
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("ablate", "tinny"), "'tinny' is neither a study nor a model; did you mean 'tiny'?"),
+        (("ablate", "tiny", "--seeds", "0"), "seeds: 0 seeds; give 1 to 1000"),
+        (("ablate", "tiny", "--seeds", "a"), "--seeds a: give a number of seeds"),
+        (("ablate", "tiny", "--seeds", "3,3"), "a seed stands twice"),
+        (("ablate", "tiny", "--epochs", "0"), "greater than or equal to 1, not 0"),
+        (("ablate", "tiny", "--factors", "smothing"), "did you mean 'smoothing'?"),
+        (("ablate", "tiny", "--factors", ","), "no factor named"),
+        (("ablate", "tiny", "--design", "leave_one_uot"), "'leave_one_out'"),
+        (("ablate", "tiny", "--set", "training.epoch=3"), "did you mean 'epochs'?"),
+        (("ablate", "tiny", "--set", "epochs"), "is not path=value"),
+        (("ablate", "tiny", "--set", "training.epochs=few"), 'valid integer, not "few"'),
+        (("ablate", "tiny", "--set", "loss.params.label_smoothing=0.2"), "'smoothing' decides"),
+        (("ablate", "tiny", "--set", "loss.params.gama=2"), "has no parameter 'gama'"),
+        (("ablate", "tiny", "--set", "optim.params.lr=-1"), "greater than 0, not -1"),
+        (("ablate", "tiny", "--set", "data.params.size=20"), "cannot take images of 20 x 20"),
+        (("ablate", "tiny", "--data", "nowhere.csv"), "no such file or folder"),
+        (("ablate", "tiny", "--device", "tpu"), "--device tpu"),
+        (("ablate", "tiny", "--executor", "clster"), "executor 'clster' is not known"),
+        (("ablate", "nowhere.yaml"), "nowhere.yaml: cannot be read"),
+        (("report", "tiny"), "no such study was run"),
+        (("train", "alexnt"), "did you mean 'alexnet'?"),
+        (("ui", "--port", "0"), "give 1 to 65535"),
+    ],
+)
+def test_wrong_input_is_told_and_nothing_is_started(
+    call: Call, project: Project, words: tuple[str, ...], told: str
+) -> None:
+    code, out, err = call(*words)
+    assert code == 2 and out == ""
+    assert told in err and "Traceback" not in err
+    assert not connect(project).find()
+
+
+def test_all_errors_are_told_at_once(call: Call) -> None:
+    code, _, err = call(
+        *("ablate", "tiny", "--set", "training.epoch=3", "--set", "optm.params.lr=1"),
+        *("--set", "training.batch_size=x"),
+    )
+    assert code == 2 and err.count("error: ") == 3
+
+
+def test_errors_of_a_study_name_file_and_line(call: Call, project: Project) -> None:
+    file = project.root / "ablations" / "tiny.yaml"
+    file.write_text(TINY.replace("control: e_0.1", "control: e_0.2"))
+    code, _, err = call("ablate", "tiny")
+    assert code == 2
+    line = file.read_text().splitlines().index("  smoothing:") + 1
+    assert f"error: {file}:{line}: factors.smoothing: control: 'e_0.2' is not one of" in err
+    file.write_text(TINY.replace("{lr: 3e-3}", "{lr: fast}"))
+    code, _, err = call("ablate", "tiny")
+    line = next(n for n, text in enumerate(file.read_text().splitlines(), 1) if "fast" in text)
+    assert code == 2 and f"{file}:{line}: base.optim.params.lr" in err
+
+
+def test_a_run_that_fails_makes_the_exit_code_1(
+    call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*args: object) -> None:
+        raise MemoryError("no room")
+
+    monkeypatch.setattr("research.run.predict_split", fail)
+    code, out, err = call("ablate", "tiny", "--seeds", "1", "--factors", "smoothing", *INLINE)
+    assert code == 1
+    assert "MemoryError: no room" in err and "2 of 2 runs failed" in out
+
+
+def test_one_run_is_trained_and_found_again(call: Call, project: Project) -> None:
+    code, out, _ = call("train", "tiny", "--epochs", "1", "--json")
+    first = json.loads(out)
+    assert code == 0 and first["status"] == "finished"
+    assert 0 <= first["metrics"]["test/accuracy"] <= 1
+    code, out, _ = call("train", "tiny", "--epochs", "1")
+    assert code == 0 and f"{first['run_id']} (reused)" in out
+    assert connect(project).find()[0].experiment == "train/alexnet_pro"
+
+
+def test_studies_and_models_are_listed(call: Call) -> None:
+    code, out, _ = call("studies")
+    assert code == 0 and "alexnet_pro" in out and "tiny" in out
+    code, out, _ = call("studies", "--json")
+    assert {"alexnet_pro", "tiny"} <= {row["name"] for row in json.loads(out)}
+    code, out, _ = call("studies", "--schema")
+    assert json.loads(out)["title"] == "Study"
+    code, out, _ = call("models")
+    assert code == 0 and "8.92 M" in out
+    code, out, _ = call("models", "--json")
+    assert {row["name"] for row in json.loads(out)} >= {"alexnet", "alexnet_pro"}
+
+
+def test_help_is_there_for_every_command(call: Call) -> None:
+    for words in ((), ("ablate",), ("train",), ("report",), ("studies",), ("models",), ("ui",)):
+        code, out, _ = call(*words, "--help")
+        assert code == 0 and "Usage" in out

@@ -1,0 +1,153 @@
+"""Real programs, stopped and killed in the middle, and two at once."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from research.ablation import carry_out
+from research.executors import Progress
+from research.planning import Request
+from research.project import Project
+from research.tracking.database import connect
+from tests.conftest import TINY
+
+INLINE = ("--executor", "inline")
+EPOCHS = 16
+LONG = ("tiny", "--seeds", "1", "--factors", "smoothing", "--epochs", str(EPOCHS))
+
+
+def program(project: Project, *words: str) -> subprocess.Popen[str]:
+    """The real program, in a group of its own, as a terminal starts it."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "research", *words],
+        cwd=project.root,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+
+
+def wait_for_epochs(project: Project, count: int, seconds: float = 120) -> None:
+    """Until some run of the study has so many epochs."""
+    tracker = connect(project)
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        for run in tracker.find(kind="run"):
+            if len(tracker.history(run.run_id, "val/loss")) >= count:
+                return
+        time.sleep(0.05)
+    pytest.fail("no run came so far")
+
+
+@pytest.mark.parametrize(
+    ("how", "executor"), [(signal.SIGINT, "processes"), (signal.SIGTERM, "inline")]
+)
+def test_a_stopped_study_says_how_to_go_on(
+    project: Project, how: signal.Signals, executor: str
+) -> None:
+    running = program(project, "ablate", *LONG, "--executor", executor)
+    wait_for_epochs(project, 3)
+    if how == signal.SIGINT:
+        os.killpg(running.pid, how)  # as Ctrl-C in a terminal: to all at once
+    else:
+        running.send_signal(how)
+    _, err = running.communicate(timeout=60)
+    assert running.returncode == 130
+    assert "Go on with: research ablate tiny --seeds 1" in err and "Traceback" not in err
+    tracker = connect(project)
+    assert not tracker.running()
+    assert {run.status for run in tracker.find()} == {"KILLED"}
+
+
+def long_study(project: Project, seeds: int = 1) -> None:
+    """The same study in this process."""
+    request = Request(seeds=seeds, factors=["smoothing"], epochs=EPOCHS)
+    assert not carry_out("tiny", request, project, executor="inline").failed
+
+
+def numbers(project: Project) -> dict[str, dict[str, object]]:
+    """Every number of every run but those of time."""
+    tracker = connect(project)
+    found: dict[str, dict[str, object]] = {}
+    for run in tracker.find(kind="run"):
+        timed = ("epoch_s", "images_per_s")
+        found[run.name] = {name: v for name, v in run.metrics.items() if name not in timed}
+        for metric in ("train/loss", "val/loss"):
+            points = tracker.history(run.run_id, metric)
+            found[run.name][f"{metric} by epoch"] = [(p.step, p.value) for p in points]
+    return found
+
+
+def test_what_is_killed_goes_on_bit_for_bit(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """kill -9 in the middle of a study; its second half ends as if never killed."""
+    running = program(project, "ablate", *LONG, *INLINE)
+    wait_for_epochs(project, 3)
+    os.killpg(running.pid, signal.SIGKILL)
+    running.communicate()
+    tracker = connect(project)
+    (killed,) = tracker.find(kind="run")
+    assert len(tracker.running()) == 2  # the run and its study: nothing could be recorded
+    assert len(tracker.history(killed.run_id, "val/loss")) < EPOCHS
+    long_study(project)
+    assert killed.run_id in {run.run_id for run in tracker.find(kind="run", cell="control")}
+    assert {run.status for run in tracker.find()} == {"FINISHED"}
+    assert len(tracker.find(kind="run")) == 2
+
+    whole = Project(tmp_path / "whole")
+    (whole.root / "ablations").mkdir(parents=True)
+    (whole.root / "ablations" / "tiny.yaml").write_text(TINY)
+    monkeypatch.chdir(whole.root)
+    long_study(whole)
+    assert numbers(project) == numbers(whole)
+
+
+def test_a_killed_worker_costs_only_its_own_run_and_that_is_begun_once_more(
+    project: Project, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The control's worker is killed once; that of the other cell each time."""
+    kills = {"control": 1, "no-smoothing": 9}
+
+    def kill(event: object) -> None:
+        if isinstance(event, Progress) and kills[event.job.labels.cell] > 0:
+            kills[event.job.labels.cell] -= 1
+            for process in psutil.Process().children():
+                if "worker" in str(process.cmdline()):
+                    process.kill()
+
+    request = Request(seeds=1, factors=["smoothing"])
+    done = carry_out("tiny", request, project, executor="processes", workers=1, observe=kill)
+    assert [outcome.job.labels.cell for outcome in done.failed] == ["no-smoothing"]
+    tracker = connect(project)
+    by_cell = {run.tags["cell"]: run for run in tracker.find(kind="run")}
+    assert by_cell["control"].status == "FINISHED"
+    assert by_cell["no-smoothing"].status == "FAILED"
+    assert "died 2 times (signal 9)" in by_cell["no-smoothing"].tags["error"]
+    assert caplog.text.count("a worker died (signal 9)") == 2
+
+
+def test_two_commands_at_once_train_nothing_twice(project: Project) -> None:
+    other = program(project, "ablate", *LONG, "--seeds", "2", *INLINE)
+    wait_for_epochs(project, 1)
+    long_study(project, seeds=2)
+    _, err = other.communicate(timeout=120)
+    assert other.returncode == 0, err
+    tracker = connect(project)
+    runs = tracker.find(kind="run")
+    assert len(runs) == len({run.tags["fingerprint"] for run in runs}) == 4
+    assert {run.status for run in runs} == {"FINISHED"}
+    for run in runs:
+        steps = [point.step for point in tracker.history(run.run_id, "val/loss")]
+        assert steps == list(range(1, EPOCHS + 1))
+    assert len(tracker.find(kind="study")) == 1
