@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -77,6 +78,20 @@ def reproducible(device: torch.device, precision: str) -> Iterator[None]:
             yield
         finally:
             torch.use_deterministic_algorithms(exact)
+
+
+@contextlib.contextmanager
+def threads(count: int | None) -> Iterator[None]:
+    """Torch works with ``count`` threads inside, None is as many as before.
+
+    Sums are added up in another order by another number of threads.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(min(count or before, os.cpu_count() or 1))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def global_state(device: torch.device) -> Tensor:

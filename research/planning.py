@@ -198,13 +198,20 @@ def _resolve(
     training = recipe.training
     if "auto" not in (training.precision, training.memory_format):
         return {"precision": training.precision, "memory_format": training.memory_format}
-    for parent in tracker.find(kind="study", declared_hash=declared):
-        known: dict[str, str] = json.loads(parent.tags["resolved"])
+    if known := resolved_before(tracker, "study", declared):
         return known
     from research.arithmetic import find_device
     from research.inspection import choose_arithmetic
 
     return choose_arithmetic(recipe, splits, find_device(request.device))
+
+
+def resolved_before(tracker: Tracker, kind: str, declared: str) -> dict[str, str] | None:
+    """What ``auto`` was taken for by the latest run of a kind that was declared the same."""
+    for run in tracker.find(kind=kind, declared_hash=declared):
+        known: dict[str, str] = json.loads(run.tags["resolved"])
+        return known
+    return None
 
 
 def _with_resolved(

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from research import figures
-from research.arithmetic import Arithmetic, reproducible
+from research.arithmetic import Arithmetic, reproducible, threads
 from research.assembly import assemble, limited, resident
 from research.checkpoint import Checkpoint
 from research.data import Splits
@@ -85,7 +85,11 @@ def run(job: Job, place: Place) -> Generator[Epoch | Step, None, Done]:
         training = job.spec.training
         arithmetic = Arithmetic(place.device, training.precision, training.memory_format)  # type: ignore[arg-type]
         params = flatten(job.spec.model_dump(mode="json"))
-        with recording(place.tracker, labels, params, _tags(job, place), begun) as log:
+        same = int(begun.tags["threads"]) if begun else None  # or it would not end bit for bit
+        with (
+            threads(same),
+            recording(place.tracker, labels, params, _tags(job, place), begun) as log,
+        ):
             diverged = yield from _train(job, place, arithmetic, log, resume=begun is not None)
         return Done(log.run_id, "finished", diverged)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 
 from research.arithmetic import find_device
@@ -9,12 +10,12 @@ from research.data.cache import load
 from research.data.location import locate
 from research.errors import InvalidInput
 from research.inspection import choose_arithmetic, count
-from research.planning import Request, own_params
+from research.planning import Request, own_params, resolved_before
 from research.project import Project
 from research.registry import code_digest
 from research.run import Done, Job
 from research.runner import Runner
-from research.spec import RunSpec, fingerprint
+from research.spec import RunSpec, content_hash, fingerprint
 from research.tracking import experiment_name
 from research.tracking.database import connect
 from research.tracking.recording import Labels, reconcile
@@ -36,7 +37,12 @@ def train_one(
     splits = load(location, own_params(recipe))
     device = find_device(request.device)
     count(recipe, len(splits.classes))
-    arithmetic = choose_arithmetic(recipe, splits, device)
+    tracker = connect(project)
+    reconcile(tracker)
+    declared = content_hash([recipe.spec_hash, splits.digest])
+    arithmetic = resolved_before(tracker, "run", declared)
+    if arithmetic is None:
+        arithmetic = choose_arithmetic(recipe, splits, device)
     spec = RunSpec.model_validate(
         recipe.model_dump()
         | {
@@ -45,7 +51,6 @@ def train_one(
             "data": {"name": location.name, "params": recipe.data.params},
         }
     )
-    reconcile(connect(project))
     labels = Labels(
         experiment=experiment_name("train", spec.model.name),
         study=spec.model.name,
@@ -55,6 +60,7 @@ def train_one(
         fingerprint=fingerprint(spec, splits.digest),
         data_digest=splits.digest,
         code_digest=code_digest(spec),
+        more={"declared_hash": declared, "resolved": json.dumps(arithmetic)},
     )
     observe(spec)
     runner = Runner(project, location, (own_params(recipe),), request.device)

@@ -161,6 +161,16 @@ def test_one_run_is_trained_and_found_again(call: Call, project: Project) -> Non
     assert connect(project).find()[0].experiment == "train/alexnet_pro"
 
 
+def test_what_auto_was_taken_for_is_kept_for_the_next_time(
+    call: Call, project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = ("train", "tiny", "--epochs", "1", "--set", "training.memory_format=auto", "--json")
+    first = json.loads(call(*asked)[1])
+    monkeypatch.setattr("research.single.choose_arithmetic", lambda *args: 1 / 0)
+    again = json.loads(call(*asked)[1])
+    assert (again["run_id"], again["status"]) == (first["run_id"], "reused")
+
+
 def test_studies_and_models_are_listed(call: Call) -> None:
     code, out, _ = call("studies")
     assert code == 0 and "alexnet_pro" in out and "tiny" in out

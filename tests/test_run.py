@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import load_file
 
 import research
-from research.arithmetic import Arithmetic, seeds
+from research.arithmetic import Arithmetic, seeds, threads
 from research.assembly import assemble
 from research.checkpoint import Checkpoint
 from research.data import Splits
@@ -217,6 +217,20 @@ def test_a_stopped_run_goes_on_in_the_same_run_as_if_never_stopped(
     assert values(tracker, done.run_id) == values(whole, expected.run_id)
     a, b = predictions(tracker, done.run_id), predictions(whole, expected.run_id)
     np.testing.assert_array_equal(a["logits"], b["logits"])
+
+
+def test_a_stopped_run_goes_on_with_as_many_threads_as_it_had(
+    conduct: Conduct, spec: RunSpec
+) -> None:
+    tracker = MemoryTracker()
+    conduct(spec, tracker, stop_after=1)
+    (stopped,) = tracker.find(kind="run")
+    tracker.set_tags(stopped.run_id, {"threads": "2"})  # a test has one
+    with threads(1):
+        done = conduct(spec, tracker)
+        assert torch.get_num_threads() == 1
+    resumed = tracker.get(done.run_id)
+    assert resumed is not None and resumed.tags["threads"] == "2"
 
 
 def test_epochs_that_were_saved_but_not_recorded_are_recorded_once(

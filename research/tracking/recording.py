@@ -6,7 +6,7 @@ import contextlib
 import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ TEST_ACCESSES = "test_accesses"
 
 @dataclass(frozen=True)
 class Labels:
-    """What a run is called: its study, cell and seed, and what identifies it."""
+    """What a run is called: its study, cell and seed, what identifies it, and ``more`` tags."""
 
     experiment: str
     study: str
@@ -32,6 +32,7 @@ class Labels:
     fold: int | None = None
     kind: str = "run"
     parent: str | None = None
+    more: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -50,6 +51,7 @@ class Labels:
             "fingerprint": self.fingerprint,
             "data_digest": self.data_digest,
             "code_digest": self.code_digest,
+            **self.more,
         }
         return tags | ({"mlflow.parentRunId": self.parent} if self.parent else {})
 
