@@ -78,7 +78,7 @@ def test_the_shipped_study_is_the_one_that_was_asked_for() -> None:
     assert list(cells["no-augment"].augment) == ["flip", "shift", "rotation", "mixup"]
     assert set(study.profiles.quick.set) <= {
         *("data.params.train_limit", "data.params.eval_limit", "training.epochs"),
-        *("training.batch_size", "model.params.width"),
+        *("training.batch_size", "model.params.width", "model.params.dropout"),
     }
 
 
