@@ -19,14 +19,15 @@ VERSIONED = ("research", "torch", "torchvision", "numpy", "mlflow", "opencv-pyth
 def source_digest(files: Mapping[Path, frozenset[str]]) -> str:
     """Python files, each without the functions named, to 16 hexadecimal digits.
 
-    Comments, docstrings and layout do not count.
+    Comments, docstrings and layout do not count. A file that is edited later keeps its digest in
+    this process, which goes on with the code that it has loaded.
     """
-    text = "\n".join(_meaning(file, file.stat().st_mtime_ns, files[file]) for file in sorted(files))
+    text = "\n".join(_meaning(file, files[file]) for file in sorted(files))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 @functools.cache
-def _meaning(file: Path, changed_ns: int, without: frozenset[str]) -> str:
+def _meaning(file: Path, without: frozenset[str]) -> str:
     """A file to its syntax, written the same by every Python version."""
     tree = ast.parse(file.read_text(encoding="utf-8"))
     tree.body = [

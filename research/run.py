@@ -21,6 +21,7 @@ from research.evaluation import Predictions, pack, predict_split, scores, select
 from research.inspection import count
 from research.metrics import confusion, per_class
 from research.provenance import git_state, hardware, versions
+from research.records import Epoch, Step
 from research.spec import RunSpec, flatten
 from research.tracking import Tracker, lease
 from research.tracking.recording import (
@@ -31,7 +32,7 @@ from research.tracking.recording import (
     resumable,
     taken,
 )
-from research.training import Epoch, State, Step, fit
+from research.training import State, fit
 
 Report = Literal["finished", "reused"]
 Draw = Callable[[Callable[[], None]], object]

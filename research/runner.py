@@ -14,11 +14,13 @@ import torch
 from research.arithmetic import find_device
 from research.data.cache import load
 from research.data.location import Location
+from research.errors import InvalidInput
 from research.project import Project
 from research.provenance import hardware
+from research.records import Epoch, Step
+from research.registry import code_digest
 from research.run import Done, Job, Place, run
 from research.tracking.database import connect
-from research.training import Epoch, Step
 
 log = logging.getLogger("research")
 
@@ -38,7 +40,9 @@ class Runner:
 
     def __call__(self, job: Job) -> Generator[Epoch | Step, None, Done]:
         """A job to its records; returns how it ended."""
-        return run(job, self.place)
+        if code_digest(job.spec) != job.labels.code_digest:
+            raise InvalidInput("the code was changed since the runs were planned; start them again")
+        return (yield from run(job, self.place))
 
     @functools.cached_property
     def place(self) -> Place:

@@ -12,6 +12,7 @@ from research.errors import InvalidInput
 from research.inspection import choose_arithmetic, count
 from research.planning import Request, own_params, resolved_before
 from research.project import Project
+from research.records import Epoch, Step
 from research.registry import code_digest
 from research.run import Done, Job
 from research.runner import Runner
@@ -19,7 +20,6 @@ from research.spec import RunSpec, content_hash, fingerprint
 from research.tracking import experiment_name
 from research.tracking.database import connect
 from research.tracking.recording import Labels, reconcile
-from research.training import Epoch, Step
 from research.validation import complete
 
 

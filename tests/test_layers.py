@@ -26,6 +26,7 @@ INSIDE = {
     "validation": {"errors", "spec", "design", "registry"},
     "studies": {"errors", "spec", "registry", "project", "yaml_source"},
     "metrics": set(),
+    "records": set(),
     "figures": set(),
     "data": COMPONENT | {"project"},
     "models": COMPONENT,
@@ -34,7 +35,7 @@ INSIDE = {
     "preprocess": {"registry"},
     "optim": {"registry"},
     "arithmetic": {"errors"},
-    "training": {"arithmetic", "augment", "metrics", "spec"},
+    "training": {"arithmetic", "augment", "metrics", "records", "spec"},
     "assembly": {
         *("registry", "spec", "arithmetic", "augment", "data", "losses", "models"),
         *("preprocess", "training"),
@@ -47,10 +48,11 @@ INSIDE = {
     "tracking": {"errors", "project"},
     "run": {
         *("arithmetic", "assembly", "checkpoint", "data", "evaluation", "figures", "inspection"),
-        *("metrics", "provenance", "spec", "tracking", "training"),
+        *("metrics", "provenance", "records", "spec", "tracking", "training"),
     },
     "runner": {
-        *("arithmetic", "data", "project", "provenance", "run", "tracking", "training"),
+        *("arithmetic", "data", "errors", "project", "provenance", "records", "registry", "run"),
+        "tracking",
     },
     "executors": {"errors", "registry", "tracking"},
     "planning": {
@@ -69,7 +71,7 @@ INSIDE = {
     },
     "single": {
         *("arithmetic", "data", "errors", "inspection", "planning", "project", "registry", "run"),
-        *("runner", "spec", "tracking", "training", "validation"),
+        *("records", "runner", "spec", "tracking", "validation"),
     },
     "cost": {
         *("arithmetic", "assembly", "data", "design", "errors", "inspection", "planning"),

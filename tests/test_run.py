@@ -6,6 +6,7 @@ import io
 import itertools
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +20,18 @@ from research.arithmetic import Arithmetic, seeds, threads
 from research.assembly import assemble
 from research.checkpoint import Checkpoint
 from research.data import Splits
+from research.data.location import locate
 from research.design import cells, seeded, with_base
+from research.errors import InvalidInput
+from research.project import Project
+from research.records import Epoch
 from research.registry import code_digest
 from research.run import Done, Job, Place, run
+from research.runner import Runner
 from research.spec import RunSpec, Study, fingerprint
 from research.tracking import Tracker, lease
 from research.tracking.memory import MemoryTracker
 from research.tracking.recording import Labels
-from research.training import Epoch
 from research.validation import complete_cells
 
 SMALL = {"train_images": 140, "val_images": 42, "test_images": 70}
@@ -262,6 +267,16 @@ def test_code_that_changed_makes_a_run_stale(
     tracker.set_tags(old.run_id, {"code_digest": "other"})
     assert conduct(spec, tracker, accept_code=True).run_id == old.run_id
     assert conduct(spec, tracker).run_id != old.run_id
+
+
+def test_code_that_changed_since_the_plan_is_not_run(
+    tmp_path: Path, data: Splits, spec: RunSpec
+) -> None:
+    job = job_of(spec, data)
+    planned = replace(job, labels=replace(job.labels, code_digest="before"))
+    runner = Runner(Project(tmp_path), locate("embedded"), (SMALL,))
+    with pytest.raises(InvalidInput, match="the code was changed since"):
+        next(runner(planned))
 
 
 def test_a_checkpoint_of_other_code_or_cut_off_is_not_gone_on_with(

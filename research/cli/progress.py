@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from typing import Any
 
 from rich.console import Console
@@ -11,37 +12,70 @@ from rich.progress import BarColumn, Progress, TextColumn
 from research.executors import Event, Outcome, Started
 from research.executors import Progress as Reported
 from research.planning import Plan
+from research.records import Epoch, Step
 from research.reporting.wording import duration
 from research.tracking.recording import Labels
 
 
+@dataclass
+class RunLine:
+    """What is shown of a running job: how far it is, and what its last epoch gave."""
+
+    epochs: int
+    text: str = ""
+    part: float = 0.0  # of its epochs, in [0, 1]
+    last: str = ""
+
+    def show(self, record: Epoch | Step) -> None:
+        """Takes a record in."""
+        if isinstance(record, Step):
+            inside = record.done / record.total
+            self.part = (record.epoch - 1 + inside) / self.epochs
+            self.text = f"epoch {record.epoch} of {self.epochs}, {100 * inside:.0f} %{self.last}"
+        else:
+            self.part = record.number / self.epochs
+            self.text = f"epoch {record.number} of {self.epochs}: {epoch_text(record)}"
+            self.last = f"; before it {epoch_text(record)}"
+
+
+def epoch_text(epoch: Epoch) -> str:
+    """An epoch in a line."""
+    return (
+        f"loss {epoch.train_loss:.3f}, validation accuracy {100 * epoch.val_accuracy:.1f} %, "
+        f"{epoch.images_per_s:.0f} images/s"
+    )
+
+
+def live_bars(console: Console) -> Progress:
+    """Bars with a name before and a text behind; they go when they are done."""
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        TextColumn("{task.fields[text]}"),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    )
+
+
 class StudyProgress:
-    """Two live lines in a terminal; elsewhere one plain line a run."""
+    """A live line for the study and for each running job; without a terminal, a line a run."""
 
     def __init__(self, console: Console) -> None:
         self.console = console
-        self.live = console.is_terminal
-        self.bars = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
-            TextColumn("{task.fields[text]}"),
-            console=console,
-            transient=True,
-        )
-        self.total = self.done = self.failed = self.begun = 0
+        self.bars = live_bars(console)
+        self.total = self.done = self.failed = 0
         self.started = time.monotonic()
         self.study: Any = None
-        self.rows: dict[str, Any] = {}  # fingerprint of a running job to its line
-        self.epochs: dict[str, int] = {}
+        self.rows: dict[str, Any] = {}  # fingerprint of a running job to its bar
+        self.lines: dict[str, RunLine] = {}
 
     def __enter__(self) -> StudyProgress:
-        if self.live:
-            self.bars.start()
+        self.bars.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self.live:
-            self.bars.stop()
+        self.bars.stop()
 
     def __call__(self, event: Plan | Event) -> None:
         """Shows an event."""
@@ -62,29 +96,21 @@ class StudyProgress:
 
     def _start(self, event: Started) -> None:
         labels: Labels = event.job.labels
-        epochs = event.job.spec.training.epochs
-        self.epochs[labels.fingerprint] = 0
-        self.rows[labels.fingerprint] = self.bars.add_task(labels.name, total=epochs, text="")
+        self.lines[labels.fingerprint] = RunLine(event.job.spec.training.epochs)
+        self.rows[labels.fingerprint] = self.bars.add_task(labels.name, total=1.0, text="")
         self._study_line()
 
     def _report(self, event: Reported) -> None:
-        labels: Labels = event.job.labels
-        row, record = self.rows[labels.fingerprint], event.record
-        if hasattr(record, "done"):  # a step within an epoch
-            part = record.epoch - 1 + record.done / record.total
-            text = f"epoch {record.epoch}, {record.done} of {record.total} images"
-            self.bars.update(row, completed=part, text=text)
-        else:
-            self.epochs[labels.fingerprint] = record.number
-            text = (
-                f"epoch {record.number}: loss {record.train_loss:.3f}, validation accuracy "
-                f"{100 * record.val_accuracy:.1f} %, {record.images_per_s:.0f} images/s"
-            )
-            self.bars.update(row, completed=record.number, text=text)
+        identity = event.job.labels.fingerprint
+        line = self.lines[identity]
+        line.show(event.record)
+        self.bars.update(self.rows[identity], completed=line.part, text=line.text)
+        self._study_line()
 
     def _end(self, outcome: Outcome) -> None:
         labels: Labels = outcome.job.labels
         row = self.rows.pop(labels.fingerprint, None)
+        self.lines.pop(labels.fingerprint, None)
         if row is not None:
             self.bars.remove_task(row)
         if outcome.status == "taken":
@@ -95,14 +121,14 @@ class StudyProgress:
         text = f"{labels.name}: {outcome.status}" + (", diverged" if outcome.diverged else "")
         if outcome.status == "failed":
             self.console.print(f"{text}: {outcome.error}", style="red", markup=False)
-        elif not self.live:
+        elif not self.console.is_terminal:
             self.console.print(f"[{self.done}/{self.total}] {text}", markup=False)
         self._study_line()
 
     def _study_line(self) -> None:
         passed = time.monotonic() - self.started
-        to_go = passed / max(self.done, 1) * (self.total - self.done)
-        left = f", {duration(to_go)} left" if self.done else ""
+        done = self.done + sum(line.part for line in self.lines.values())
+        left = f", about {duration(passed / done * (self.total - done))} left" if done else ""
         failed = f", {self.failed} failed" if self.failed else ""
         text = f"{self.done} of {self.total} runs{failed}, {duration(passed)}{left}"
-        self.bars.update(self.study, completed=self.done, text=text)
+        self.bars.update(self.study, completed=done, text=text)

@@ -6,18 +6,18 @@ import shlex
 import sys
 
 import typer
-from rich.progress import BarColumn, Progress, TextColumn
 
 from research import design
 from research.cli import console
+from research.cli.progress import RunLine, live_bars
 from research.planning import Request, find_study, sized
 from research.project import Project
+from research.records import Epoch, Step
 from research.reporting import wording
 from research.run import Done
 from research.single import train_one
 from research.spec import RunSpec
 from research.tracking.database import connect
-from research.training import Epoch, Step
 
 SHOWN = ("test/accuracy", "test/accuracy_no_leak", "test/macro_f1", "test/log_loss", "test/ece")
 
@@ -40,27 +40,17 @@ def conduct(name: str, seed: int, request: Request, *, as_json: bool) -> None:
 
 def _train(spec: RunSpec, request: Request, project: Project) -> Done:
     err = console.err()
-    with Progress(
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=24),
-        TextColumn("{task.fields[text]}"),
-        console=err,
-        transient=True,
-        disable=not err.is_terminal,
-    ) as bars:
-        row = bars.add_task(spec.model.name, total=spec.training.epochs, text="")
+    with live_bars(err) as bars:
+        line = RunLine(spec.training.epochs)
+        row = bars.add_task(spec.model.name, total=1.0, text="")
 
         def observe(record: RunSpec | Epoch | Step) -> None:
-            if isinstance(record, Step):
-                part = record.epoch - 1 + record.done / record.total
-                bars.update(row, completed=part, text=f"epoch {record.epoch}")
-            elif isinstance(record, Epoch):
-                text = (
-                    f"epoch {record.number}: loss {record.train_loss:.3f}, validation accuracy "
-                    f"{100 * record.val_accuracy:.1f} %, {record.images_per_s:.0f} images/s"
-                )
-                err.print(text, markup=False)
-                bars.update(row, completed=record.number, text="")
+            if isinstance(record, RunSpec):
+                return
+            line.show(record)
+            bars.update(row, completed=line.part, text=line.text)
+            if isinstance(record, Epoch):
+                err.print(line.text, markup=False)
 
         return train_one(spec, request, project, observe)
 
