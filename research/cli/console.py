@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import sys
 from typing import IO, Any
 
@@ -26,6 +27,12 @@ def out() -> Console:
 def err() -> Console:
     """For progress."""
     return console(sys.stderr)
+
+
+def browse() -> str:
+    """Where runs can be looked at, as a line."""
+    server = os.environ.get("MLFLOW_TRACKING_URI", "")
+    return f"browse    {server if server.startswith('http') else 'research ui'}"
 
 
 def print_json(content: Any) -> None:

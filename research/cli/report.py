@@ -76,6 +76,6 @@ def print_report(made: Report, project: Project) -> None:
         out.print(sentence, markup=False)
     out.print()
     out.print(f"report    {made.html}", markup=False)
-    out.print("browse    research ui", markup=False)
+    out.print(console.browse(), markup=False)
     if made.older:
         out.print(f"older     {', '.join(made.older)} (research report RUN_ID)", markup=False)

@@ -72,4 +72,4 @@ def _print(done: Done, project: Project, *, as_json: bool) -> None:
             text = f"{value:.3f}" if name == "test/log_loss" else f"{wording.percent(value)} %"
             out.print(f"{wording.metric_name(name):24}{text}", markup=False)
     out.print(f"run       {done.run_id} ({done.how})", markup=False)
-    out.print("browse    research ui", markup=False)
+    out.print(console.browse(), markup=False)

@@ -16,6 +16,11 @@ from research.tracking.memory import MemoryTracker
 
 log = logging.getLogger("research")
 PATIENCE_S = 5
+QUIET = {  # MLflow prints addresses to stdout, where a --json document stands, and bars beside ours
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+}
 
 
 def connect(project: Project, *, create: bool = True) -> Tracker:
@@ -25,7 +30,8 @@ def connect(project: Project, *, create: bool = True) -> Tracker:
     from ``mlflow.db``, which a plain ``mlflow ui`` opens. Raises `InvalidInput` where the folder
     cannot be written or the server does not answer.
     """
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    for name, value in QUIET.items():
+        os.environ.setdefault(name, value)
     chosen = os.environ.get("MLFLOW_TRACKING_URI")
     file = project.runs / "mlflow.db"
     if not chosen and not create and not file.is_file():
