@@ -6,10 +6,11 @@ import json
 from collections import OrderedDict
 
 import torch
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from research import registry
 from research.arithmetic import Arithmetic, seeds
-from research.augment import View
+from research.augment.view import View
 from research.data import Splits
 from research.losses import build_loss
 from research.models import build_model
@@ -50,7 +51,15 @@ def assemble(spec: RunSpec, splits: Splits, arithmetic: Arithmetic) -> State:
         training=spec.training,
         order=torch.Generator().manual_seed(streams["order"]),
         augment=torch.Generator(arithmetic.device).manual_seed(streams["augment"]),
+        average=_average(net, spec.training.average),
     )
+
+
+def _average(net: torch.nn.Module, decay: float | None) -> AveragedModel | None:
+    """A moving average of a net's weights and of batch norm's statistics, or None."""
+    if decay is None:
+        return None
+    return AveragedModel(net, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)  # type: ignore[no-untyped-call]
 
 
 def limited(splits: Splits, recipe: Recipe) -> Splits:
@@ -69,7 +78,8 @@ def input_of(recipe: Recipe) -> tuple[int, int]:
 def view_of(recipe: Recipe) -> View:
     """A complete recipe to what its net sees of an image."""
     size, channels = input_of(recipe)
-    return View(size, channels, recipe.preprocess, recipe.augment)  # type: ignore[arg-type]
+    canvas: int | None = recipe.data.params["canvas"]  # type: ignore[assignment]
+    return View(size, channels, recipe.preprocess, recipe.augment, canvas)  # type: ignore[arg-type]
 
 
 def resident(splits: Splits, name: str, recipe: Recipe, device: torch.device) -> Resident:
@@ -83,7 +93,7 @@ def resident(splits: Splits, name: str, recipe: Recipe, device: torch.device) ->
     key = json.dumps([splits.digest, name, len(split), list(once.items()), str(device)])
     if key not in _kept:
         images = apply_once(split.images, once)  # type: ignore[arg-type]
-        _kept[key] = Resident.put(images, split.labels, device)
+        _kept[key] = Resident.put(images, split.labels, device, split.soft_labels)
         while len(_kept) > KEPT_SPLITS:
             _kept.popitem(last=False)
     _kept.move_to_end(key)

@@ -133,11 +133,14 @@ def setting(study: Study, levels: Levels) -> Recipe:
 
 
 def cell_name(study: Study, control: Levels, levels: Levels) -> str:
-    """A cell's slug: ``no-<factor>`` where a part is left out, else ``<factor>-<level>`` joined."""
+    """A cell's slug: ``no-<factor>`` where a part is left out, else ``<factor>-<level>`` joined.
+
+    Where the control is without a part, the cell is called after what it gets.
+    """
     changed = [name for name in levels if levels[name] != control[name]]
     if study.design == "leave_one_out" and len(changed) == 1:
         factor = study.factors[changed[0]]
-        if levels[changed[0]] == factor.absent:
+        if levels[changed[0]] == factor.absent and not factor.adds:
             return f"no-{changed[0]}"
     return "__".join(f"{name}-{levels[name]}" for name in changed)
 
@@ -148,8 +151,11 @@ def _leave_one_out(study: Study) -> list[Levels]:
 
 
 def _add_one_in(study: Study) -> list[Levels]:
-    bare = {name: _absent(study, name) for name in study.factors}
-    return [bare] + [bare | {name: factor.control} for name, factor in study.factors.items()]
+    bare, full = {}, {}
+    for name, factor in study.factors.items():
+        ends = (factor.control, _absent(study, name))
+        bare[name], full[name] = ends if factor.adds else ends[::-1]
+    return [bare] + [bare | {name: full[name]} for name in study.factors]
 
 
 def _one_at_a_time(study: Study) -> list[Levels]:

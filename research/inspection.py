@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
+from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from research import registry
@@ -61,17 +62,17 @@ def _count(model: str, num_classes: int, size: int, channels: int) -> Cost:
     )
 
 
-def published() -> list[dict[str, Any]]:
-    """Every model as published: family, input, parameters and MACs with 7 classes, factors."""
+def published(names: Iterable[str]) -> list[dict[str, Any]]:
+    """Models as published: family, input, parameters and MACs with 7 classes, factors."""
     rows = []
-    for name in registry.models.names():
+    for name in names:
         entry = registry.models.entry(name)
         ref, _ = registry.models.check(Ref(name=name))
         size, channels = entry.declared["size"], entry.declared["channels"]
         cost = _count(ref.model_dump_json(), CLASSES, size, channels)
         rows.append(
             {
-                "name": name,
+                "name": entry.name,
                 "family": entry.declared["family"],
                 "size": size,
                 "channels": channels,
@@ -82,6 +83,50 @@ def published() -> list[dict[str, Any]]:
             }
         )
     return rows
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One layer of a net: its place, what it is, the shape it gives, parameters, MACs an image."""
+
+    path: str
+    kind: str
+    shape: tuple[int, ...]
+    parameters: int
+    macs: int
+
+
+def layers(name: str, num_classes: int = CLASSES) -> list[Layer]:
+    """A model's name to its layers as published, in the order in which they compute."""
+    entry = registry.models.entry(name)
+    ref, _ = registry.models.check(Ref(name=name))
+    size, channels = entry.declared["size"], entry.declared["channels"]
+    net = shape_only(ref, num_classes, size, channels).eval()
+    shapes: dict[str, tuple[int, ...]] = {}
+    leaves = {path: m for path, m in net.named_modules() if path and not [*m.children()]}
+    names = {module: path for path, module in leaves.items()}
+
+    def note(module: nn.Module, _: object, out: torch.Tensor) -> None:
+        shapes.setdefault(names[module], tuple(out.shape[1:]))
+
+    for module in names:
+        module.register_forward_hook(note)
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        net(torch.empty(1, channels, size, size, device="meta"))
+    flops = {
+        path.partition(".")[2]: sum(each.values())
+        for path, each in counter.get_flop_counts().items()
+    }
+    return [
+        Layer(
+            path=path,
+            kind=type(leaves[path]).__name__,
+            shape=shape,
+            parameters=sum(p.numel() for p in leaves[path].parameters(recurse=False)),
+            macs=flops.get(path, 0) // 2,
+        )
+        for path, shape in shapes.items()
+    ]
 
 
 def estimate_run_s(recipe: Recipe, splits: Splits, arithmetic: Arithmetic) -> float:

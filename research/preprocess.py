@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from research.errors import InvalidInput
 from research.registry import Count, Positive, preprocessing
 
 Images = NDArray[np.uint8]
@@ -39,9 +40,31 @@ def clahe(images: Images, *, clip_limit: Positive = 2.0, tiles: Count = 8) -> Im
     return _per_image(images, cv2.createCLAHE(clip_limit, (tiles, tiles)).apply)
 
 
+@preprocessing.register(stage="once")
+def grey(images: Images) -> Images:
+    """Colour to its weighted grey, ``(N, H, W, 1)``; a net that wants three channels repeats it."""
+    if images.shape[3] == 1:
+        return images
+    planes = [cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2GRAY) for image in images]
+    return np.stack(planes)[..., None]
+
+
+@preprocessing.register(stage="once")
+def blur(images: Images, *, sigma: Positive = 0.8, side: Count = 3) -> Images:
+    """Gaussian blur with a kernel of ``side`` pixels, an odd number."""
+    if side % 2 == 0:
+        raise InvalidInput(f"preprocess.blur.side: {side} is even; give an odd number of pixels")
+    made = np.empty_like(images)
+    for place, image in enumerate(images):
+        made[place] = cv2.GaussianBlur(image, (side, side), sigma).reshape(image.shape)
+    return made
+
+
 @preprocessing.register(stage="batch")
-def normalize(*, mean: float = 0.5, std: Positive = 0.5) -> tuple[float, float]:
-    """Pixels from 0 to 1, less ``mean``, over ``std``."""
+def normalize(
+    *, mean: float | list[float] = 0.5, std: Positive | list[Positive] = 0.5
+) -> tuple[float | list[float], float | list[float]]:
+    """Pixels from 0 to 1, less ``mean``, over ``std``: one number, or one a channel."""
     return mean, std
 
 

@@ -5,6 +5,9 @@ its name is its key, its keyword-only arguments are its parameters, their defaul
 values. The files are read, not run, so that a study is planned and checked without loading torch;
 a file is imported when one of its components is first built. For that, defaults and the
 decorator's arguments are literals.
+
+One function may stand for several components: ``variants`` maps each name to the values of the
+keyword-only arguments that have no default.
 """
 
 from __future__ import annotations
@@ -12,7 +15,9 @@ from __future__ import annotations
 import ast
 import functools
 import importlib
+import importlib.util
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +36,8 @@ Positive = Annotated[float, Field(gt=0)]
 NonNegative = Annotated[float, Field(ge=0)]
 Count = Annotated[int, Field(ge=1)]
 F = TypeVar("F", bound=Callable[..., Any])
+TORCHVISION = "torchvision"
+REGISTERED = re.compile(r"^@register_model\(.*\)\n(?:@.*\n)*def (\w+)\(", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -39,6 +46,15 @@ class Param:
 
     default: Any
     annotation: str
+
+    @property
+    def choices(self) -> tuple[Any, ...]:
+        """The values of a ``Literal``, else none."""
+        found = ast.parse(self.annotation, mode="eval").body
+        if isinstance(found, ast.Subscript) and ast.unparse(found.value) == "Literal":
+            value = ast.literal_eval(found.slice)
+            return value if isinstance(value, tuple) else (value,)
+        return ()
 
     def check(self, value: Any) -> tuple[Any, str | None]:
         """A JSON value to (the value as the type has it, None) or (value, what is wrong)."""
@@ -57,11 +73,13 @@ class Entry:
     """What a file says of a component: where it stands, its parameters, what it declares."""
 
     name: str
+    function: str
     module: str
     file: Path
     about: str
     params: Mapping[str, Param]
     declared: Mapping[str, Any]
+    bound: Mapping[str, Any]  # what a variant fixes of its function
 
 
 class Registry(Generic[F]):
@@ -85,18 +103,23 @@ class Registry(Generic[F]):
         """Every name, sorted."""
         return tuple(sorted(self._entries))
 
+    def holds(self, name: str) -> bool:
+        """Whether a name is known; one of torchvision's may be given without its prefix."""
+        return name in self._entries or f"{TORCHVISION}/{name}" in self._entries
+
     def entry(self, name: str) -> Entry:
         """A name to what its file says of it; an unknown name raises `InvalidInput`."""
-        if name not in self._entries:
+        if not self.holds(name):
             raise InvalidInput(f"{self.kind} '{name}' is not known{suggest(name, self._entries)}")
-        return self._entries[name]
+        return self._entries.get(name) or self._entries[f"{TORCHVISION}/{name}"]
 
     def get(self, name: str) -> F:
         """A name to its function, importing its file if need be."""
         entry = self.entry(name)
-        if name not in self._loaded:
+        if entry.function not in self._loaded:
             importlib.import_module(entry.module)
-        return self._loaded[name]
+        function = self._loaded[entry.function]
+        return functools.partial(function, **entry.bound) if entry.bound else function  # type: ignore[return-value]
 
     def params(self, name: str, given: Mapping[str, Any]) -> dict[str, Any]:
         """Parameters with every default filled in; raises `InvalidInput` with all that is wrong."""
@@ -126,7 +149,7 @@ class Registry(Generic[F]):
             params[name], problem = entry.params[name].check(value)
             if problem:
                 problems.append((name, problem))
-        return Ref(name=ref.name, params=params), problems
+        return Ref(name=entry.name, params=params), problems
 
     @functools.cached_property
     def _entries(self) -> dict[str, Entry]:
@@ -156,7 +179,7 @@ executors: Registry[Callable[..., Any]] = Registry("executor", "research.executo
 
 # Modules that every training runs through, beside its components.
 CORE = (
-    *("arithmetic", "assembly", "augment", "evaluation"),
+    *("arithmetic", "assembly", "augment/__init__", "augment/view", "evaluation"),
     *("metrics", "optim", "preprocess", "training"),
 )
 
@@ -179,10 +202,11 @@ def code_digest(recipe: Recipe) -> str:
         for name in names:
             for file in _with_siblings(kind.entry(name).file):
                 files.setdefault(file, frozenset())
+        functions = {kind.entry(name).function for name in names}
         for name in set(kind.names()) - names:
-            file = kind.entry(name).file
-            if file in files:
-                files[file] |= {name}
+            entry = kind.entry(name)
+            if entry.file in files and entry.function not in functions:
+                files[entry.file] |= {entry.function}
     return source_digest(files)
 
 
@@ -223,22 +247,51 @@ def _scan(file: Path, module: str, registry: str) -> list[Entry]:
             continue
         for call in node.decorator_list:
             if isinstance(call, ast.Call) and ast.unparse(call.func) == f"{registry}.register":
-                declared = {word.arg: ast.literal_eval(word.value) for word in call.keywords}
+                words = {word.arg or "": ast.literal_eval(word.value) for word in call.keywords}
                 about = (ast.get_docstring(node) or "").split("\n")[0]
-                entries.append(
-                    Entry(node.name, module, file, about, _params(node), declared)  # type: ignore[arg-type]
-                )
+                params, needed = _params(node)
+                for name, bound in _variants(node.name, words.pop("variants", None)).items():
+                    if set(bound) != needed:
+                        raise RuntimeError(f"{name}: give {sorted(needed)}, not {sorted(bound)}")
+                    entries.append(
+                        Entry(name, node.name, module, file, about, params, words, bound)
+                    )
     return entries
 
 
-def _params(node: ast.FunctionDef) -> dict[str, Param]:
-    params = {}
+def _variants(function: str, declared: Any) -> Mapping[str, Mapping[str, Any]]:
+    """What a function's ``variants`` stand for; those of an installed package may be a word."""
+    if declared is None:
+        return {function: {}}
+    if declared == TORCHVISION:
+        return {f"{TORCHVISION}/{name}": {"name": name} for name in _torchvision_names()}
+    variants: Mapping[str, Mapping[str, Any]] = declared
+    return variants
+
+
+def _torchvision_names() -> tuple[str, ...]:
+    """torchvision's classification models, from its sources: importing it takes seconds."""
+    found = importlib.util.find_spec(TORCHVISION)
+    if found is None or found.origin is None:
+        return ()
+    files = sorted((Path(found.origin).parent / "models").glob("*.py"))
+    return tuple(
+        name for file in files for name in REGISTERED.findall(file.read_text(encoding="utf-8"))
+    )
+
+
+def _params(node: ast.FunctionDef) -> tuple[dict[str, Param], set[str]]:
+    """A function's parameters, and those of its keyword-only arguments that a variant gives."""
+    params, needed = {}, set()
     for arg, default in zip(node.args.kwonlyargs, node.args.kw_defaults, strict=True):
-        if default is None or arg.annotation is None:
-            raise RuntimeError(f"{node.name}: '{arg.arg}' needs a type and a literal default")
+        if arg.annotation is None:
+            raise RuntimeError(f"{node.name}: '{arg.arg}' needs a type")
+        if default is None:
+            needed.add(arg.arg)
+            continue
         value = json.loads(json.dumps(ast.literal_eval(default)))
         params[arg.arg] = Param(value, ast.unparse(arg.annotation))
-    return params
+    return params, needed
 
 
 @functools.cache

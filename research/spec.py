@@ -80,9 +80,35 @@ class Training(Frozen):
     batch_size: Integer = Field(64, ge=2)
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     memory_format: Literal["auto", "contiguous", "channels_last"] = "auto"
-    select_by: Literal["val/accuracy", "val/macro_f1", "val/loss"] = "val/accuracy"
+    select_by: Literal["val/accuracy", "val/macro_f1", "val/loss", "last"] = Field(
+        "val/accuracy", description="What the tested epoch is best in; `last` is the last one."
+    )
     early_stopping: Integer | None = Field(
         None, ge=1, description="Epochs without a better validation score before a run stops."
+    )
+    stop_by: Literal["selected", "loss_and_accuracy"] = Field(
+        "selected",
+        description="What early stopping looks at: the score that selects; or, as one write-up "
+        "published it, an epoch is bad when its loss is above or its accuracy below that of the "
+        "last good one.",
+    )
+    sampling: Literal["shuffled", "balanced", "in_order"] = Field(
+        "shuffled",
+        description="`balanced` draws every class equally often, with replacement; `in_order` "
+        "never shuffles.",
+    )
+    warmup_epochs: Number = Field(
+        0.0, ge=0, description="Epochs over which the learning rate rises from 0, step by step."
+    )
+    clip_norm: Number | None = Field(
+        None, gt=0, description="Gradients of a larger norm are scaled down to it."
+    )
+    average: Number | None = Field(
+        None,
+        gt=0,
+        lt=1,
+        description="Decay of an exponential moving average of the weights, by step; the average "
+        "is what is validated and tested.",
     )
 
 
@@ -94,6 +120,13 @@ class Input(Frozen):
     )
     channels: Literal[1, 3] | None = Field(
         None, description="null is the model's published number; grey is repeated, colour weighted."
+    )
+    canvas: Integer | None = Field(
+        None,
+        ge=8,
+        le=1024,
+        description="Side that images are resized to before a window of `size` is taken, the "
+        "middle where nothing is random; null is `size`: no crop.",
     )
     train_limit: Integer | None = Field(
         None, ge=2, description="At most so many training images, every class in its proportion."
@@ -108,7 +141,7 @@ class TestViews(Frozen):
 
     __test__ = False  # pytest takes a class of this name for a test
 
-    views: Literal["single", "flip"] = "single"
+    views: Literal["single", "flip", "ten_crop"] = "single"
     average: Literal["logits", "probabilities"] = "probabilities"
 
 
@@ -144,9 +177,12 @@ class Recipe(Frozen):
         return changed
 
     def canonical(self) -> dict[str, Any]:
-        """The content that identity rests on: no location, steps as ordered pairs."""
+        """The content that identity rests on: no locations, steps as ordered pairs."""
         content = self.model_dump(mode="json")
         content["data"].pop("name")
+        params = content["model"]["params"]
+        if params.get("weights_digest"):
+            params.pop("weights")
         for steps in STEPS:
             content[steps] = [
                 [name, params] for name, params in content[steps].items() if params is not None
@@ -208,6 +244,11 @@ class Factor(Frozen):
     def paths(self) -> frozenset[str]:
         """Every path that some level sets."""
         return frozenset(path for level in self.levels for path in self.assignments(level))
+
+    @property
+    def adds(self) -> bool:
+        """Whether the control is without the part, so that the other level puts it in."""
+        return self.control in ("none", "absent")
 
     @property
     def absent(self) -> str | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from research import registry
 from research.errors import InvalidInput, findings, suggest
 from research.project import Project
+from research.registry import Entry
 from research.spec import Study
 from research.yaml_source import Lines, parse_yaml, read_yaml
 
@@ -58,12 +59,12 @@ def study_names(project: Project) -> dict[str, Path]:
 
 def load_study(name: str, project: Project) -> tuple[Study, Origin]:
     """A study's name, a model's name or a path to the study; raises `InvalidInput`."""
-    if name.endswith((".yaml", ".yml")) or ("/" in name and name not in registry.models.names()):
+    if name.endswith((".yaml", ".yml")) or ("/" in name and not registry.models.holds(name)):
         return read_study(Path(name).expanduser())
     known = study_names(project)
     if name in known:
         return read_study(known[name])
-    if name in registry.models.names():
+    if registry.models.holds(name):
         return default_study(name, project)
     choices = suggest(name, {*known, *registry.models.names()})
     raise InvalidInput(f"'{name}' is neither a study nor a model{choices}")
@@ -83,14 +84,39 @@ def default_study(model: str, project: Project) -> tuple[Study, Origin]:
         if (folder / f"{TEMPLATE}.yaml").is_file()
     )
     content, lines = read_yaml(file)
-    declared: Mapping[str, Any] = registry.models.entry(model).declared.get("factors", {})
+    entry = registry.models.entry(model)
+    declared = {name: _factor(entry, name) for name in entry.declared["factors"]}
     content |= {
-        "name": model,
-        "title": f"What each part of {model} is worth",
-        "base": {**content["base"], "model": model},
+        "name": entry.name.replace("/", "_"),
+        "title": f"What each part of {entry.name} is worth",
+        "base": {**content["base"], "model": entry.name},
         "factors": {**declared, **content["factors"]},
     }
     return _validated(content, Origin(file, lines))
+
+
+def _factor(entry: Entry, name: str) -> dict[str, Any]:
+    """What a builder declares of a factor to a whole factor, the rest read off the parameter.
+
+    A parameter of its name, if it has no path of its own; both values of a switch, every word of a
+    choice, half a chance and none of a fraction; the default as control.
+    """
+    declared = dict(entry.declared["factors"][name])
+    if "path" in declared or name not in entry.params:
+        return declared
+    default = entry.params[name].default
+    levels = declared.get("levels", entry.params[name].choices)
+    if isinstance(default, bool):
+        levels = {"present": True, "absent": False}
+    elif isinstance(default, float) and "levels" not in declared:
+        levels = {"present": default, "absent": 0.0}
+    elif not isinstance(levels, dict):
+        levels = {str(value): value for value in levels}
+    control = next(level for level, value in levels.items() if value == default)
+    others = [level for level in levels if level != control]
+    removed = {"removed": others[0]} if len(others) == 1 else {}
+    path = f"model.params.{name}"
+    return {"path": path, "control": control, **removed, **declared, "levels": levels}
 
 
 def _validated(content: dict[str, Any], origin: Origin) -> tuple[Study, Origin]:

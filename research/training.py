@@ -6,8 +6,9 @@ iterates may save it between two epochs. The loop never waits for the device ins
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -15,10 +16,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
 
 from research.arithmetic import Arithmetic, global_state, set_global_state
-from research.augment import Mixed, View
+from research.augment.mixing import Mixed
+from research.augment.view import View
 from research.metrics import accuracy, macro_f1
+from research.optim import Schedule
 from research.records import Epoch, Step
 from research.spec import TestViews, Training
 
@@ -28,18 +32,32 @@ STEP_EVERY_S = 0.5
 
 @dataclass(frozen=True)
 class Resident:
-    """A split on the device: images ``(N, C, H, W)`` uint8, labels ``(N,)`` int64."""
+    """A split on the device: images ``(N, C, H, W)`` uint8, labels ``(N,)`` int64.
+
+    ``soft_labels`` ``(N, K)`` float32 are probabilities, or None.
+    """
 
     images: Tensor
     labels: Tensor
+    soft_labels: Tensor | None = None
 
     @classmethod
     def put(
-        cls, images: NDArray[np.uint8], labels: NDArray[np.int64], device: torch.device
+        cls,
+        images: NDArray[np.uint8],
+        labels: NDArray[np.int64],
+        device: torch.device,
+        soft_labels: NDArray[np.float32] | None = None,
     ) -> Resident:
         """Host arrays, images ``(N, H, W, C)``, to the device; on a CPU nothing is copied."""
         placed = torch.from_numpy(images).permute(0, 3, 1, 2).to(device)
-        return cls(placed, torch.from_numpy(np.ascontiguousarray(labels)).to(device))
+        soft = None if soft_labels is None else torch.from_numpy(soft_labels).to(device)
+        return cls(placed, torch.from_numpy(np.ascontiguousarray(labels)).to(device), soft)
+
+    @property
+    def targets(self) -> Tensor:
+        """What the loss compares with: probabilities ``(N, K)`` where there are some, or labels."""
+        return self.labels if self.soft_labels is None else self.soft_labels
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -52,7 +70,7 @@ class State:
     net: nn.Module
     loss: nn.Module
     optimizer: torch.optim.Optimizer
-    schedule: Callable[[int], float]
+    schedule: Schedule
     view: View
     arithmetic: Arithmetic
     training: Training
@@ -62,12 +80,23 @@ class State:
     best: int = 0  # the selected epoch, from 1; 0 where there is none yet
     best_weights: dict[str, Tensor] = field(default_factory=dict)
     diverged: bool = False
+    average: AveragedModel | None = None
 
     def __post_init__(self) -> None:
         self.base_lr = float(self.optimizer.param_groups[0]["lr"])
         self.scaler = torch.amp.GradScaler(
             self.arithmetic.device.type, enabled=self.arithmetic.precision == "fp16"
         )
+
+    @property
+    def judged(self) -> nn.Module:
+        """The net that is validated and tested: the averaged one where there is one."""
+        return self.net if self.average is None else self.average.module
+
+    @property
+    def scores(self) -> list[float]:
+        """The validation scores of the epochs so far that select, larger being better."""
+        return [_score(epoch, self.training.select_by) for epoch in self.history]
 
     def state_dict(self) -> dict[str, Any]:
         """What `load_state_dict` goes on from, but for the best weights."""
@@ -80,6 +109,7 @@ class State:
             "dropout": global_state(self.arithmetic.device),
             "history": [asdict(epoch) for epoch in self.history],
             "best": self.best,
+            "average": None if self.average is None else self.average.state_dict(),
         }
 
     def load_state_dict(self, saved: dict[str, Any]) -> None:
@@ -92,6 +122,8 @@ class State:
         set_global_state(self.arithmetic.device, saved["dropout"])
         self.history = [Epoch(**record) for record in saved["history"]]
         self.best = saved["best"]
+        if self.average is not None:
+            self.average.load_state_dict(saved["average"])
 
 
 def fit(state: State, train: Resident, val: Resident) -> Iterator[Epoch | Step]:
@@ -102,14 +134,11 @@ def fit(state: State, train: Resident, val: Resident) -> Iterator[Epoch | Step]:
     """
     while len(state.history) < state.training.epochs and not _patience_is_over(state):
         number = len(state.history) + 1
-        lr = state.base_lr * state.schedule(number - 1)
-        for group in state.optimizer.param_groups:
-            group["lr"] = lr
         started = time.perf_counter()
         loss, right = yield from _train(state, train, number)
         trained_s = time.perf_counter() - started
-        logits = predict(state.net, state.view, val.images, state.arithmetic)
-        val_loss = float(state.loss(logits, val.labels))
+        logits = predict(state.judged, state.view, val.images, state.arithmetic)
+        val_loss = float(state.loss(logits, val.targets))
         if not (np.isfinite(loss) and np.isfinite(val_loss)):
             state.diverged = True
             return
@@ -121,7 +150,7 @@ def fit(state: State, train: Resident, val: Resident) -> Iterator[Epoch | Step]:
             val_loss=val_loss,
             val_accuracy=accuracy(labels, scores),
             val_macro_f1=macro_f1(labels, scores),
-            lr=lr,
+            lr=float(state.optimizer.param_groups[0]["lr"]),
             epoch_s=time.perf_counter() - started,
             images_per_s=len(train) / trained_s,
             ended_ms=int(time.time() * 1000),
@@ -142,30 +171,39 @@ def predict(
 
     Where probabilities are averaged, the logits are their logarithms.
     """
-    views: list[Callable[[Tensor], Tensor]] = [lambda seen: seen]
-    if test is not None and test.views == "flip":
-        views.append(lambda seen: seen.flip(-1))
+    kind = "single" if test is None else test.views
     net.eval()
     made = []
     with torch.inference_mode(), arithmetic.autocast():
         for chunk in torch.split(images, EVALUATION_BATCH):
-            seen = view.plain(chunk)
-            outs = [net(arithmetic.lay_out(change(seen))).float() for change in views]
+            seen = view.views(chunk, kind)
+            outs = [net(arithmetic.lay_out(one)).float() for one in seen]
             made.append(_averaged(torch.stack(outs), test))
     return torch.cat(made)
 
 
-def train_step(state: State, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """One optimiser step on a batch of uint8 images; returns (mean loss, number right)."""
-    seen, targets = state.view.augmented(images, labels, state.augment)
+def train_step(
+    state: State, images: Tensor, labels: Tensor, targets: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """One optimiser step on a batch of uint8 images; returns (mean loss, number right).
+
+    ``targets`` are what the loss compares with, the labels by default.
+    """
+    wanted = labels if targets is None else targets
+    seen, mixed = state.view.augmented(images, wanted, state.augment)
     state.optimizer.zero_grad(set_to_none=True)
     with state.arithmetic.autocast():
         logits = state.net(state.arithmetic.lay_out(seen))
-    loss = _loss(state.loss, logits.float(), targets)
+    loss = _loss(state.loss, logits.float(), mixed)
     torch.autograd.backward(state.scaler.scale(loss))
+    if state.training.clip_norm is not None:
+        state.scaler.unscale_(state.optimizer)
+        nn.utils.clip_grad_norm_(state.net.parameters(), state.training.clip_norm)
     state.scaler.step(state.optimizer)
     state.scaler.update()
-    return loss.detach(), (logits.argmax(1) == labels).sum()
+    if state.average is not None:
+        state.average.update_parameters(state.net)
+    return loss.detach(), (logits.argmax(1) == labels.repeat(len(logits) // len(labels))).sum()
 
 
 def _train(
@@ -173,7 +211,7 @@ def _train(
 ) -> Generator[Step, None, tuple[float, float | None]]:
     """One pass over the training images; yields steps, returns (mean loss, accuracy or None)."""
     net, size, total = state.net.train(), state.training.batch_size, len(train)
-    order = torch.randperm(total, generator=state.order).to(train.labels.device)
+    order, scores = _order(state, train), state.scores
     loss = torch.zeros((), device=train.labels.device, dtype=torch.float64)
     right = torch.zeros((), device=train.labels.device, dtype=torch.int64)
     seen = 0
@@ -181,7 +219,11 @@ def _train(
     for rows in torch.split(order, size):
         if len(rows) < 2:  # batch norm has no variance of one image
             continue
-        batch_loss, batch_right = train_step(state, train.images[rows], train.labels[rows])
+        time_now = number - 1 + seen / total
+        _set_lr(state, state.base_lr * state.schedule(time_now, scores), time_now)
+        batch_loss, batch_right = train_step(
+            state, train.images[rows], train.labels[rows], train.targets[rows]
+        )
         loss += batch_loss * len(rows)
         right += batch_right
         seen += len(rows)
@@ -189,8 +231,30 @@ def _train(
             shown = time.perf_counter()
             yield Step(number, seen, total)
     net.eval()
-    accuracy_or_none = None if state.view.mixes else int(right) / seen
+    views = len(state.view.places)
+    accuracy_or_none = None if state.view.mixes else int(right) / (seen * views)
     return float(loss) / seen, accuracy_or_none
+
+
+def _order(state: State, train: Resident) -> Tensor:
+    """Rows of the training images in the order of one epoch."""
+    total, device = len(train), train.labels.device
+    if state.training.sampling == "in_order":
+        return torch.arange(total, device=device)
+    if state.training.sampling == "balanced":
+        labels = train.labels.cpu()
+        chance = 1.0 / torch.bincount(labels).double()
+        drawn = torch.multinomial(chance[labels], total, replacement=True, generator=state.order)
+        return drawn.to(device)
+    return torch.randperm(total, generator=state.order).to(device)
+
+
+def _set_lr(state: State, lr: float, time_now: float) -> None:
+    """Sets the learning rate, which rises step by step over the first epochs if it shall."""
+    if time_now < state.training.warmup_epochs:
+        lr *= time_now / state.training.warmup_epochs
+    for group in state.optimizer.param_groups:
+        group["lr"] = lr
 
 
 def _loss(loss: nn.Module, logits: Tensor, targets: Tensor | Mixed) -> Tensor:
@@ -211,20 +275,42 @@ def _averaged(logits: Tensor, test: TestViews | None) -> Tensor:
 
 
 def _select(state: State) -> None:
-    """Keeps a copy of the weights when the last epoch is the best so far on validation."""
-    if state.best and not _better(state.history[-1], state.history[state.best - 1], state.training):
-        return
+    """Keeps a copy of the weights when the last epoch is the one to be tested so far."""
+    if state.training.select_by != "last" and state.best:
+        *_, new = scores = state.scores
+        if new <= scores[state.best - 1]:
+            return
     state.best = len(state.history)
+    weights = state.judged.state_dict()
     state.best_weights = {
-        name: value.detach().to("cpu", copy=True) for name, value in state.net.state_dict().items()
+        name: value.detach().to("cpu", copy=True) for name, value in weights.items()
     }
 
 
-def _better(new: Epoch, old: Epoch, training: Training) -> bool:
-    one, other = new.metrics()[training.select_by], old.metrics()[training.select_by]
-    return one < other if training.select_by == "val/loss" else one > other
+def _score(epoch: Epoch, select_by: str) -> float:
+    """An epoch's score on validation, larger being better."""
+    name = "val/accuracy" if select_by == "last" else select_by
+    value = epoch.metrics()[name]
+    return -value if name == "val/loss" else value
 
 
 def _patience_is_over(state: State) -> bool:
     patience = state.training.early_stopping
-    return patience is not None and len(state.history) - state.best >= patience
+    if patience is None:
+        return False
+    if state.training.stop_by == "loss_and_accuracy":
+        return _bad_in_a_row(state.history) >= patience
+    scores = state.scores
+    best = scores.index(max(scores)) if scores else -1
+    return len(scores) - 1 - best >= patience
+
+
+def _bad_in_a_row(history: Sequence[Epoch]) -> int:
+    """Epochs since the last good one, where a good one overwrites both marks, as published."""
+    loss, right, bad = math.inf, -math.inf, 0
+    for epoch in history:
+        if epoch.val_loss > loss or epoch.val_accuracy < right:
+            bad += 1
+        else:
+            loss, right, bad = epoch.val_loss, epoch.val_accuracy, 0
+    return bad

@@ -6,8 +6,10 @@ so that two specs that mean the same have the same hash.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
@@ -38,13 +40,15 @@ def complete(recipe: Recipe, source: str) -> tuple[Recipe, list[Problem]]:
     changes: dict[str, Any] = {}
     for field in ("model", "loss", "optim", "schedule"):
         ref, found = REGISTRIES[field].check(getattr(recipe, field))
-        changes[field] = ref
+        changes[field] = ref if found else _with_digests(REGISTRIES[field], ref)
         problems += [(f"{field}.params.{name}" if name else field, text) for name, text in found]
     for field in ("preprocess", "augment"):
         changes[field], found = _complete_steps(field, getattr(recipe, field))
         problems += found
     changes["data"], found = _complete_data(recipe, source)
-    return recipe.model_copy(update=changes), problems + found
+    problems += found
+    done = recipe.model_copy(update=changes)
+    return done, problems or _check_crops(done)
 
 
 def complete_cells(study: Study, cells: Iterable[Cell], source: str) -> tuple[Cell, ...]:
@@ -57,6 +61,18 @@ def complete_cells(study: Study, cells: Iterable[Cell], source: str) -> tuple[Ce
     if problems:
         raise InvalidInput(*problems)
     return tuple(done)
+
+
+def _with_digests(kind: Registry[Any], ref: Ref) -> Ref:
+    """A reference with the digest of every file that it names, by which the file is known."""
+    params = dict(ref.params)
+    for name in kind.entry(ref.name).declared.get("files", ()):
+        file = Path(str(params[name])).expanduser()
+        if params[name] is not None and file.is_file():
+            with file.open("rb") as stream:
+                digest = hashlib.file_digest(stream, "sha256").hexdigest()[:32]
+            params |= {name: str(file.resolve()), f"{name}_digest": digest}
+    return Ref(name=ref.name, params=params)
 
 
 def _complete_steps(field: str, steps: dict[str, Any]) -> tuple[dict[str, Any], list[Problem]]:
@@ -85,7 +101,7 @@ def _complete_data(recipe: Recipe, source: str) -> tuple[DataRef, list[Problem]]
     except ValidationError as error:
         seen = Input()
         problems += [(f"data.params.{place}", text) for place, text in findings(error, Input)]
-    if recipe.model.name in registry.models.names():
+    if registry.models.holds(recipe.model.name):
         published = registry.models.entry(recipe.model.name).declared
         seen = Input.model_validate(
             {"size": published["size"], "channels": published["channels"]}
@@ -101,6 +117,25 @@ def _complete_data(recipe: Recipe, source: str) -> tuple[DataRef, list[Problem]]
         problems += [(f"data.params.{name}", problem)] if problem else []
     data = recipe.data.model_copy(update={"params": seen.model_dump() | own})
     return data, problems
+
+
+def _check_crops(recipe: Recipe) -> list[Problem]:
+    """Windows need images that are larger than they are."""
+    size, canvas = recipe.data.params["size"], recipe.data.params["canvas"]
+    room = (canvas or size) - size  # type: ignore[operator]
+    if room < 0:
+        return [("data.params.canvas", f"{canvas} is less than the size of {size}; give more")]
+    if room:
+        return []
+    cure = f"needs data.params.canvas, larger than the size of {size}"
+    problems = []
+    if recipe.test.views == "ten_crop":
+        problems.append(("test.views", f"ten_crop {cure}"))
+    if "five_crop" in recipe.augment:
+        problems.append(("augment.five_crop", cure))
+    if "crop" in recipe.augment and not (recipe.augment["crop"] or {}).get("padding"):
+        problems.append(("augment.crop", f"{cure}, or padding"))
+    return problems
 
 
 def _choices(own: Iterable[str]) -> str:

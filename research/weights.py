@@ -45,7 +45,8 @@ def _kept(plan: Plan, cell: str) -> set[str]:
     if plan.study.save != "best":
         return {run.run_id for run in runs} if plan.study.save == "all" else set()
     recipe = next(one.recipe for one in plan.cells if one.name == cell)
-    name = f"selected/{recipe.training.select_by.replace('/', '_')}"
+    by = recipe.training.select_by
+    name = f"selected/{'val_accuracy' if by == 'last' else by.replace('/', '_')}"
     sign = -1 if recipe.training.select_by == "val/loss" else 1
     scored = [run for run in runs if name in run.metrics]
     ordered = sorted(scored, key=lambda run: (-sign * run.metrics[name], run.started_ms))

@@ -9,13 +9,16 @@ import torch
 from numpy.typing import NDArray
 
 from research import registry
-from research.augment import LUMA, Mixed, View
+from research.augment.mixing import Mixed
+from research.augment.pixels import LUMA
+from research.augment.view import View
 from research.preprocess import apply_once
 
 KINDS = {
     n: registry.augmentations.entry(n).declared["kind"] for n in registry.augmentations.names()
 }
 AFFINE = [name for name, kind in KINDS.items() if kind == "affine"]
+EACH = [name for name, kind in KINDS.items() if kind in ("affine", "window", "pixels", "erase")]
 ONCE = [
     name
     for name in registry.preprocessing.names()
@@ -42,26 +45,29 @@ def labels() -> torch.Tensor:
     return torch.arange(16) % 7
 
 
-def view(size: int = 24, channels: int = 1, **augment: dict[str, object]) -> View:
-    return View(size, channels, {}, augment)  # type: ignore[arg-type]
+def view(
+    size: int = 24, channels: int = 1, canvas: int | None = None, **augment: dict[str, object]
+) -> View:
+    return View(size, channels, {}, augment, canvas)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("name", KINDS)
 def test_the_same_generator_gives_the_same_batch(
     name: str, images: torch.Tensor, labels: torch.Tensor
 ) -> None:
-    one = view(**{name: defaults(name)})
+    one = view(20, canvas=24, **{name: defaults(name)})
     first, again, other = (one.augmented(images, labels, seeded(s))[0] for s in (1, 1, 2))
     assert torch.equal(first, again)
-    assert not torch.equal(first, other)
-    assert first.shape == (16, 1, 24, 24) and torch.isfinite(first).all()
+    assert not torch.equal(first, other) or KINDS[name] == "many"
+    assert first.shape == (16 * len(one.places), 1, 20, 20) and torch.isfinite(first).all()
 
 
-@pytest.mark.parametrize("name", AFFINE)
+@pytest.mark.parametrize("name", EACH)
 def test_every_sample_has_its_own_change(name: str) -> None:
     same = torch.randint(0, 256, (1, 1, 24, 24), generator=seeded(3), dtype=torch.uint8)
     batch = same.expand(32, 1, 24, 24)
-    seen, _ = view(**{name: defaults(name)}).augmented(batch, torch.zeros(32).long(), seeded())
+    one = view(20, canvas=24, **{name: defaults(name)})
+    seen, _ = one.augmented(batch, torch.zeros(32).long(), seeded())
     assert len({tuple(one.flatten().tolist()) for one in seen}) > 1
 
 
@@ -93,6 +99,91 @@ def test_rotation_turns_by_up_to_its_degrees() -> None:
     assert 9.9 < angles.max() <= 10.0 and -10.0 <= angles.min() < -9.9
     assert abs(angles.mean()) < 0.5
     torch.testing.assert_close(torch.linalg.det(matrices), torch.ones(2000))
+
+
+def test_a_crop_is_a_window_of_the_canvas_and_the_middle_where_nothing_is_random() -> None:
+    canvas = torch.arange(100, dtype=torch.uint8).view(1, 1, 10, 10)
+    one = view(6, canvas=10, crop={"padding": 0.0})
+    torch.testing.assert_close(one.plain(canvas)[0, 0] * 255, canvas[0, 0, 2:8, 2:8].float())
+    seen, _ = one.augmented(canvas.expand(500, 1, 10, 10), torch.zeros(500), seeded())
+    corner = seen[:, 0, 0, 0] * 255  # 10 y + x of the window's place, from 0 to 4 each
+    assert 0 <= corner.min() < 3 and 41 < corner.max() <= 44.01
+    rows = seen[:, 0, 1, 0] - seen[:, 0, 0, 0]
+    torch.testing.assert_close(rows * 255, torch.full((500,), 10.0), rtol=0, atol=1e-2)
+
+
+def test_padding_is_black() -> None:
+    white = torch.full((300, 1, 32, 32), 255, dtype=torch.uint8)
+    seen, _ = view(32, crop={"padding": 4 / 32}).augmented(white, torch.zeros(300), seeded())
+    black = (seen[:, 0] == 0).all(1).sum(1)
+    assert black.max() in (3, 4) and black.min() == 0
+
+
+def test_ten_crops_are_the_middle_the_corners_and_their_mirrors() -> None:
+    canvas = torch.arange(100, dtype=torch.uint8).view(1, 1, 10, 10)
+    seen = view(6, canvas=10).views(canvas, "ten_crop")
+    assert [round(float(one[0, 0, 0, 0]) * 255) for one in seen[:5]] == [22, 0, 4, 40, 44]
+    for one, mirror in zip(seen[:5], seen[5:], strict=True):
+        assert torch.equal(one.flip(-1), mirror)
+
+
+def test_five_crops_make_five_of_each_image_with_its_label(labels: torch.Tensor) -> None:
+    images = torch.arange(16, dtype=torch.uint8).view(16, 1, 1, 1).expand(16, 1, 24, 24)
+    for more in ({}, {"flip": {"p": 0.5}}):
+        one = view(20, canvas=24, five_crop={}, **more)  # type: ignore[arg-type]
+        seen, targets = one.augmented(images, labels, seeded())
+        assert len(seen) == 80 and torch.equal(targets, labels.repeat(5))  # type: ignore[arg-type]
+        assert torch.equal((seen[:, 0, 9, 9] * 255).round(), torch.arange(16.0).repeat(5))
+
+
+def test_a_resized_crop_keeps_its_share_of_the_area() -> None:
+    window = registry.augmentations.get("resized_crop")
+    matrices = window(2000, seeded(), (1.0, 1.0), scale=0.5, ratio=1.5)
+    area = matrices[:, 0, 0] * matrices[:, 1, 1]
+    assert 0.45 < area.min() < 0.52 and area.max() <= 1.0
+    reach = matrices[:, [0, 1], [0, 1]] + matrices[:, :2, 2].abs()
+    assert reach.max() <= 1 + 1e-6
+
+
+def test_jitter_changes_light_and_hue_keeps_it() -> None:
+    images = torch.rand(64, 3, 8, 8, generator=seeded()) * 0.4 + 0.3
+    jitter = registry.augmentations.get("jitter")
+    none = {"brightness": 0.0, "contrast": 0.0, "saturation": 0.0, "hue": 0.0}
+    torch.testing.assert_close(jitter(images, seeded(), **none), images)
+    bright = jitter(images, seeded(), **{**none, "brightness": 0.3})
+    ratio = bright.mean((1, 2, 3)) / images.mean((1, 2, 3))
+    assert 0.69 < ratio.min() < 0.75 and 1.25 < ratio.max() < 1.31
+    turned = jitter(images, seeded(), **{**none, "hue": 0.02})
+    light = torch.tensor(LUMA).view(1, 3, 1, 1)
+    torch.testing.assert_close((turned * light).sum(1), (images * light).sum(1), rtol=0, atol=1e-3)
+    assert not torch.allclose(turned, images, atol=1e-2)
+
+
+def test_erasing_takes_a_rectangle_of_its_share() -> None:
+    images = torch.ones(2000, 1, 32, 32)
+    erase = registry.augmentations.get("erasing")
+    gone = (erase(images, seeded(), p=0.5) == 0).float().mean((1, 2, 3))
+    assert 0.45 < (gone > 0).float().mean() < 0.55
+    assert gone[gone > 0].min() > 0.005 and gone.max() < 0.4
+
+
+def test_cutmix_takes_a_rectangle_and_its_share_of_the_label(labels: torch.Tensor) -> None:
+    images = torch.arange(16.0).view(16, 1, 1, 1).expand(16, 1, 24, 24) / 255
+    cutmix = registry.augmentations.get("cutmix")
+    for seed in range(20):
+        seen, mixed = cutmix(images, labels, seeded(seed), alpha=1.0)
+        own = (seen == images).all(1).float().mean((1, 2))
+        moved = mixed.second != mixed.first
+        assert own[moved].tolist() == pytest.approx([mixed.lam] * int(moved.sum()), abs=1e-6)
+
+
+def test_of_several_mixes_each_batch_takes_one(images: torch.Tensor, labels: torch.Tensor) -> None:
+    one = view(mixup={"alpha": 1.0}, cutmix={"alpha": 1.0})
+    plain = one.plain(images)
+    blended = [
+        not torch.isin(one.augmented(images, labels, seeded(s))[0], plain).all() for s in range(30)
+    ]
+    assert 5 < sum(map(bool, blended)) < 25
 
 
 def test_mixup_blends_pairs_and_says_how(images: torch.Tensor, labels: torch.Tensor) -> None:
@@ -135,6 +226,14 @@ def test_normalising_is_less_mean_over_deviation() -> None:
     torch.testing.assert_close(seen[0, 0, 0], torch.tensor([-2.0, 2.0]))
 
 
+def test_normalising_may_be_by_channel() -> None:
+    image = torch.full((1, 3, 2, 2), 255, dtype=torch.uint8)
+    steps = {"normalize": {"mean": [0.0, 0.5, 1.0], "std": [1.0, 0.5, 0.25]}}
+    seen = View(2, 3, steps, {}).plain(image)
+    torch.testing.assert_close(seen[0, :, 0, 0], torch.tensor([1.0, 1.0, 0.0]))
+    torch.testing.assert_close(View(2, 3, steps, {}).plain(image[:, :1]), seen)
+
+
 def faces(channels: int) -> NDArray[np.uint8]:
     generator = np.random.default_rng(0)
     return generator.integers(40, 120, (3, 48, 48, channels), dtype=np.uint8)
@@ -148,8 +247,9 @@ def test_preprocessing_keeps_shape_and_is_the_same_each_time(name: str, channels
     images = faces(channels)
     before = images.copy()
     made = apply_once(images, steps)
-    assert made.shape == images.shape and made.dtype == np.uint8
-    assert (made != images).any()
+    planes = 1 if name == "grey" else channels
+    assert made.shape == (*images.shape[:3], planes) and made.dtype == np.uint8
+    assert made.shape != images.shape or (made != images).any() or name == "grey"
     np.testing.assert_array_equal(images, before)
     np.testing.assert_array_equal(made, apply_once(images, steps))
 

@@ -32,10 +32,10 @@ INSIDE = {
     "models": COMPONENT,
     "losses": COMPONENT,
     "augment": {"registry"},
-    "preprocess": {"registry"},
+    "preprocess": {"errors", "registry"},
     "optim": {"registry"},
     "arithmetic": {"errors"},
-    "training": {"arithmetic", "augment", "metrics", "records", "spec"},
+    "training": {"arithmetic", "augment", "metrics", "optim", "records", "spec"},
     "assembly": {
         *("registry", "spec", "arithmetic", "augment", "data", "losses", "models"),
         *("preprocess", "training"),

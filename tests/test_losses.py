@@ -10,7 +10,7 @@ from torch.nn import functional
 
 import research
 from research import registry
-from research.augment import Mixed
+from research.augment.mixing import Mixed
 from research.errors import InvalidInput
 from research.training import _loss
 

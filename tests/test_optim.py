@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -31,15 +33,50 @@ def test_an_optimiser_goes_downhill_and_its_state_goes_round(name: str) -> None:
     assert torch.equal(weight, other)
 
 
+TIMES = [epoch + part for epoch in range(30) for part in (0.0, 0.25, 0.99)]
+
+
 @pytest.mark.parametrize("name", registry.schedules.names())
-def test_a_schedule_starts_at_the_full_rate_and_stays_a_fraction(name: str) -> None:
+def test_a_schedule_reaches_the_full_rate_and_stays_a_fraction(name: str) -> None:
     factor = registry.schedules.get(name)(30)
-    assert factor(0) == 1.0
-    assert all(0 <= factor(epoch) <= 1 for epoch in range(30))
+    rates = [factor(time, [0.5] * int(time)) for time in TIMES]
+    assert max(rates) == pytest.approx(1.0, abs=0.01)
+    assert all(0 <= rate <= 1 for rate in rates)
 
 
 def test_schedules_are_their_definitions() -> None:
     step = registry.schedules.get("step")(30, every=10, factor=0.1)
-    assert [round(step(epoch), 6) for epoch in (9, 10, 20)] == [1.0, 0.1, 0.01]
+    assert [round(step(time, []), 6) for time in (9.9, 10, 20)] == [1.0, 0.1, 0.01]
     cosine = registry.schedules.get("cosine")(10, floor=0.2)
-    assert math.isclose(cosine(5), 0.6)
+    assert math.isclose(cosine(5.5, []), 0.6)
+    linear = registry.schedules.get("linear")(10)
+    assert math.isclose(linear(2.5, []), 0.75)
+    cycle = registry.schedules.get("one_cycle")(10, rise=0.5, start=0.1)
+    assert [round(cycle(time, []), 6) for time in (0, 5, 10)] == [0.1, 1.0, 0.0]
+
+
+@pytest.mark.parametrize("epochs", [40])
+def test_restarts_and_plateau_are_torch_s(epochs: int) -> None:
+    generator = torch.Generator().manual_seed(0)
+    scores = (torch.rand(epochs, generator=generator).sqrt() / 2).tolist()
+
+    def rates(make: Callable[[torch.optim.Optimizer], Any], scored: bool) -> list[float]:
+        optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], 1.0)
+        schedule = make(optimizer)
+        seen = []
+        for score in scores:
+            seen.append(optimizer.param_groups[0]["lr"])
+            optimizer.step()
+            schedule.step(score) if scored else schedule.step()
+        return seen
+
+    lr_scheduler = torch.optim.lr_scheduler
+    theirs = rates(lambda o: lr_scheduler.CosineAnnealingWarmRestarts(o, 5, 2), scored=False)
+    ours = registry.schedules.get("warm_restarts")(epochs, first=5, times=2)
+    assert [ours(epoch, []) for epoch in range(epochs)] == pytest.approx(theirs)
+    theirs = rates(
+        lambda o: lr_scheduler.ReduceLROnPlateau(o, "max", factor=0.75, patience=3), scored=True
+    )
+    ours = registry.schedules.get("plateau")(epochs, factor=0.75, patience=3)
+    assert [ours(epoch, scores[:epoch]) for epoch in range(epochs)] == pytest.approx(theirs)
+    assert min(theirs) < 0.5

@@ -32,6 +32,7 @@ from research.spec import RunSpec, Study, fingerprint
 from research.tracking import Tracker, lease
 from research.tracking.memory import MemoryTracker
 from research.tracking.recording import Labels
+from research.training import Resident, State, _bad_in_a_row, _order, fit
 from research.validation import complete_cells
 
 SMALL = {"train_images": 140, "val_images": 42, "test_images": 70}
@@ -205,12 +206,39 @@ def test_torch_s_own_generator_is_left_as_it_was(conduct: Conduct, spec: RunSpec
     assert not torch.are_deterministic_algorithms_enabled()
 
 
-@pytest.mark.parametrize("stop_after", [1, 2])
+EVERYTHING: dict[str, Any] = {
+    "training.average": 0.9,
+    "training.warmup_epochs": 1.5,
+    "training.clip_norm": 1.0,
+    "training.sampling": "balanced",
+    "schedule": {"name": "plateau", "params": {"patience": 1}},
+    "data.params.canvas": 70,
+    "test.views": "ten_crop",
+    "augment": {
+        "crop": {},
+        "flip": {},
+        "jitter": {},
+        "erasing": {},
+        "five_crop": {},
+        "mixup": {},
+        "cutmix": {},
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("stop_after", "more"), [(1, {}), (2, {}), (2, EVERYTHING)], ids=["1", "2", "everything"]
+)
 def test_a_stopped_run_goes_on_in_the_same_run_as_if_never_stopped(
-    tracker: Tracker, conduct: Conduct, change: Change, stop_after: int
+    tracker: Tracker, conduct: Conduct, change: Change, stop_after: int, more: dict[str, Any]
 ) -> None:
     spec = change(
-        {"training.epochs": 3, "model.params.dropout": 0.3, "model.params.head": "pool_mlp"}
+        {
+            "training.epochs": 3,
+            "model.params.dropout": 0.3,
+            "model.params.head": "pool_mlp",
+            **more,
+        }
     )
     whole = MemoryTracker()
     expected = conduct(spec, whole, place="two")
@@ -414,3 +442,71 @@ def test_a_checkpoint_drops_weights_of_epochs_that_are_no_longer_the_best(tmp_pa
         (tmp_path / name).write_bytes(b"")
     checkpoint.clear()
     assert not tmp_path.exists()
+
+
+def state_of(spec: RunSpec, data: Splits) -> State:
+    return assemble(spec, data, Arithmetic(CPU))
+
+
+def test_balanced_sampling_draws_every_class_equally_often(change: Change, data: Splits) -> None:
+    labels = torch.tensor([0] * 90 + [1] * 10)
+    train = Resident(torch.zeros(100, 1, 8, 8, dtype=torch.uint8), labels)
+    state = state_of(change({"training.sampling": "balanced"}), data)
+    share = torch.cat([labels[_order(state, train)] for _ in range(50)]).float().mean()
+    assert 0.47 < share < 0.53
+    state = state_of(change({"training.sampling": "in_order"}), data)
+    assert torch.equal(_order(state, train), torch.arange(100))
+
+
+def test_the_rate_rises_over_the_warm_up_and_gradients_are_clipped(
+    change: Change, data: Splits
+) -> None:
+    spec = change({"training.warmup_epochs": 2.0, "training.clip_norm": 1e-3})
+    state = state_of(spec, data)
+    train, val = (Resident.put(s.images, s.labels, CPU) for s in (data.train, data.val))
+    rates = [epoch.lr for epoch in fit(state, train, val) if isinstance(epoch, Epoch)]
+    assert 0 < rates[0] < rates[1] < state.base_lr
+    norms = [p.grad.norm() for p in state.net.parameters() if p.grad is not None]
+    assert torch.stack(norms).norm() <= 1e-3 * 1.001
+
+
+def test_the_averaged_weights_are_what_is_validated_and_kept(change: Change, data: Splits) -> None:
+    state = state_of(change({"training.average": 0.999, "training.select_by": "last"}), data)
+    train, val = (Resident.put(s.images, s.labels, CPU) for s in (data.train, data.val))
+    assert [*fit(state, train, val)] and state.best == 2
+    assert state.average is not None
+    for name, value in state.average.module.state_dict().items():
+        assert torch.equal(value, state.best_weights[name])
+    assert any(
+        not torch.equal(value, state.best_weights[name])
+        for name, value in state.net.state_dict().items()
+    )
+
+
+def epoch_of(loss: float, right: float) -> Epoch:
+    return Epoch(1, 0.0, None, loss, right, right, 0.1, 1.0, 1.0, 0)
+
+
+@pytest.mark.parametrize(
+    ("curve", "bad"),
+    [
+        ([(2, 0.2), (1, 0.3)], 0),
+        ([(1, 0.3), (1.1, 0.4), (0.9, 0.2)], 2),
+        ([(1, 0.3), (1.1, 0.4), (1.0, 0.3)], 0),  # as good as the mark is good
+        ([(1, 0.3), (0.9, 0.3), (1.1, 0.1), (1.2, 0.1), (1.3, 0.1)], 3),
+    ],
+)
+def test_the_published_stopping_counts_bad_epochs_in_a_row(
+    curve: list[tuple[float, float]], bad: int
+) -> None:
+    assert _bad_in_a_row([epoch_of(*one) for one in curve]) == bad
+
+
+def test_soft_labels_are_what_is_learnt(change: Change, data: Splits) -> None:
+    soft = np.full((len(data.train), 7), 1 / 7, dtype=np.float32)
+    train = Resident.put(data.train.images, data.train.labels, CPU, soft)
+    val = Resident.put(data.val.images, data.val.labels, CPU)
+    spec = change({"augment": {}, "training.epochs": 1})
+    state = state_of(spec, data)
+    (epoch,) = [one for one in fit(state, train, val) if isinstance(one, Epoch)]
+    assert epoch.train_loss > np.log(7) * 0.95  # the entropy of what is to be said

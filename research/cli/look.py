@@ -53,35 +53,33 @@ def studies(
         out.print(f"    {row['file']}", markup=False, style="dim")
 
 
-def models(as_json: options.Json = False) -> None:
-    """Lists the models that can be studied by name."""
-    from rich.table import Table
-
+def models(
+    name: Annotated[
+        str | None,
+        typer.Argument(help="A model, for its layers; torchvision, for torchvision's names."),
+    ] = None,
+    as_json: options.Json = False,
+) -> None:
+    """Lists the models that can be studied by name, or the layers of one."""
     from research.cli import console
-    from research.inspection import published
+    from research.cli.models import list_models, show_layers
+    from research.registry import TORCHVISION
+    from research.registry import models as known
 
-    rows = published()
-    if as_json:
-        console.print_json(rows)
+    if name is not None and name != TORCHVISION:
+        show_layers(known.entry(name).name, as_json=as_json)
         return
-    from research.reporting.wording import amount
-
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("model", "family", "input"):
-        table.add_column(column)
-    for column in ("parameters", "MACs"):
-        table.add_column(column, justify="right")
-    table.add_column("factors")
-    for row in rows:
-        table.add_row(
-            row["name"],
-            row["family"],
-            f"{row['size']} x {row['size']} x {row['channels']}",
-            amount(row["parameters"]),
-            amount(row["macs"]),
-            ", ".join(row["factors"]),
-        )
-    console.out().print(table)
+    prefix = f"{TORCHVISION}/"
+    theirs = [one for one in known.names() if one.startswith(prefix)]
+    if name is None:
+        list_models([one for one in known.names() if one not in theirs], as_json=as_json)
+        if not as_json:
+            console.err().print(f"and {len(theirs)} of torchvision: research models torchvision")
+    elif as_json:
+        console.print_json(theirs)
+    else:
+        for one in theirs:
+            console.out().print(one)
 
 
 def ui(

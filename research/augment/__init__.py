@@ -1,0 +1,32 @@
+"""Augmentation on the device, per sample: one file a kind; here what every kind obeys.
+
+An augmentation is a function registered with ``@augmentations.register(kind=...)`` that draws from
+the generator it is passed. By kind:
+
+``affine``  ``(n, generator, *, ...) -> (n, 3, 3)``: a matrix a sample. Coordinates run from -1 to 1
+            over the image, x to the right, y down; a matrix takes a place in the output to its
+            place in the input. All of them and the resizing are one sampling of the image.
+``window``  the same, but it also decides which window of the image is seen, which is given as the
+            fraction of the side that a crop keeps, before ``*``.
+``pixels``  ``(images, generator, *, ...) -> images``: floats in [0, 1], before normalising.
+``erase``   the same, after normalising.
+``mix``     ``(images, targets, generator, *, ...) -> (images, Mixed)``.
+``many``    ``(*, ...) -> offsets``: every image is seen several times.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def identities(n: int, generator: torch.Generator) -> Tensor:
+    """``(n, 3, 3)`` matrices that change nothing, on the generator's device."""
+    return torch.eye(3, device=generator.device).expand(n, 3, 3).clone()
+
+
+def uniform(
+    shape: tuple[int, ...], generator: torch.Generator, low: float = 0.0, high: float = 1.0
+) -> Tensor:
+    """Numbers from ``low`` to ``high``, on the generator's device."""
+    return torch.rand(shape, generator=generator, device=generator.device) * (high - low) + low

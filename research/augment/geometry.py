@@ -1,0 +1,92 @@
+"""Where the pixels of a view come from: flips, shifts, rotations, crops."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from research.augment import identities, uniform
+from research.registry import Fraction, NonNegative, Positive, augmentations
+
+
+@augmentations.register(kind="affine")
+def flip(n: int, generator: torch.Generator, *, p: Fraction = 0.5) -> Tensor:
+    """Left and right exchanged, each image with probability ``p``."""
+    matrices = identities(n, generator)
+    matrices[:, 0, 0] = 1 - 2 * (uniform((n,), generator) < p).float()
+    return matrices
+
+
+@augmentations.register(kind="affine")
+def shift(n: int, generator: torch.Generator, *, fraction: Fraction = 0.1) -> Tensor:
+    """Each image moved by up to ``fraction`` of its side, across and up or down."""
+    matrices = identities(n, generator)
+    matrices[:, :2, 2] = uniform((n, 2), generator, -1, 1) * 2 * fraction
+    return matrices
+
+
+@augmentations.register(kind="affine")
+def rotation(n: int, generator: torch.Generator, *, degrees: NonNegative = 10.0) -> Tensor:
+    """Each image turned by up to so many degrees to either side."""
+    angle = uniform((n,), generator, -1, 1) * math.radians(degrees)
+    matrices = identities(n, generator)
+    matrices[:, 0, 0] = matrices[:, 1, 1] = torch.cos(angle)
+    matrices[:, 1, 0] = torch.sin(angle)
+    matrices[:, 0, 1] = -matrices[:, 1, 0]
+    return matrices
+
+
+@augmentations.register(kind="window")
+def crop(
+    n: int, generator: torch.Generator, kept: tuple[float, float], *, padding: Fraction = 0.0
+) -> Tensor:
+    """A window at a place of its own in each image; how large is ``data.params.canvas``.
+
+    ``padding`` is black that is put around the image first, as a fraction of its side.
+    """
+    matrices = centre(n, generator, kept)
+    room = torch.tensor([1 - one + 2 * padding for one in kept], device=generator.device)
+    places = uniform((n, 2), generator, -1, 1) * room
+    matrices[:, :2, 2] = places
+    return matrices
+
+
+@augmentations.register(kind="window")
+def resized_crop(
+    n: int,
+    generator: torch.Generator,
+    kept: tuple[float, float],
+    *,
+    scale: Fraction = 0.8,
+    ratio: Positive = 1.3333,
+) -> Tensor:
+    """A window of ``scale`` to all of the area, sides at up to ``ratio``, resized to the input.
+
+    Below .8 the mouth of a face may be cut off.
+    """
+    area = uniform((n,), generator, scale, 1.0)
+    stretch = torch.exp(uniform((n,), generator, -1, 1) * math.log(ratio) / 2)
+    sides = torch.stack([area.sqrt() * stretch, area.sqrt() / stretch], 1).clamp_max(1.0)
+    matrices = identities(n, generator)
+    matrices[:, 0, 0], matrices[:, 1, 1] = sides[:, 0], sides[:, 1]
+    matrices[:, :2, 2] = uniform((n, 2), generator, -1, 1) * (1 - sides)
+    return matrices
+
+
+def centre(n: int, generator: torch.Generator, kept: tuple[float, float]) -> Tensor:
+    """The window in the middle."""
+    matrices = identities(n, generator)
+    matrices[:, 0, 0], matrices[:, 1, 1] = kept
+    return matrices
+
+
+# Places of a window, as fractions of the room that it has, from the middle.
+CORNERS = ((0.0, 0.0), (-1.0, -1.0), (1.0, -1.0), (-1.0, 1.0), (1.0, 1.0))
+
+
+@augmentations.register(kind="many")
+def five_crop() -> tuple[tuple[float, float], ...]:
+    """Each image's middle and four corners, so that a batch is five times as large."""
+    return CORNERS
