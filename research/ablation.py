@@ -71,7 +71,7 @@ def carry_out(
                     if event.status == "failed":
                         failed.append(event)
                         mark_failed(tracker, identity, event.error)
-                    plan = refreshed(plan, tracker, request, identity)
+                    plan = refreshed(plan, tracker, request, identity, event.error)
                     drop_others(plan, project, event.job.labels.cell)
                     if time.monotonic() - written > WRITE_EVERY_S:
                         parent.write(plan)
@@ -88,12 +88,12 @@ def carry_out(
 
 def check_sizes(plan: Plan) -> None:
     """Refuses a plan with nets that cannot take their input, naming all of them."""
-    from research.inspection import count
+    from research.inspection import check_buildable
 
     problems: list[str] = []
     for cell in plan.cells:
         try:
-            count(cell.recipe, len(plan.control_data.classes))
+            check_buildable(cell.recipe, plan.control_data)
         except InvalidInput as error:
             problems += [f"cell '{cell.name}': {problem}" for problem in error.problems]
     if problems:

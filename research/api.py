@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from research import design, reporting
 from research.ablation import DEFAULT_EXECUTOR, Observer, carry_out
@@ -45,6 +45,7 @@ def ablate(
     seeds: int | Sequence[int] | None = None,
     epochs: int | None = None,
     changes: Mapping[str, Any] | None = None,
+    profile: Literal["quick", "full"] | None = None,
     device: str | None = None,
     executor: str = DEFAULT_EXECUTOR,
     workers: int | None = None,
@@ -65,6 +66,7 @@ def ablate(
         seeds=list(seeds) if isinstance(seeds, Sequence) else seeds,
         epochs=epochs,
         changes=changes or {},
+        profile=profile,
         device=device,
         fresh=fresh,
         accept_code=accept_code,

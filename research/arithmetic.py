@@ -72,12 +72,17 @@ def reproducible(device: torch.device, precision: str) -> Iterator[None]:
     """Torch's global generator is given back as it was; in fp32 only exact algorithms are used."""
     exact = torch.are_deterministic_algorithms_enabled()
     devices = [device] if device.type == "cuda" else []
+    tensor_cores = torch.backends.cudnn.allow_tf32 if devices else False
     with torch.random.fork_rng(devices):
         torch.use_deterministic_algorithms(precision == "fp32", warn_only=True)
+        if devices and precision == "fp32":
+            torch.backends.cudnn.allow_tf32 = False  # it rounds to 10 bits
         try:
             yield
         finally:
             torch.use_deterministic_algorithms(exact)
+            if devices:
+                torch.backends.cudnn.allow_tf32 = tensor_cores
 
 
 @contextlib.contextmanager

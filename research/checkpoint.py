@@ -29,20 +29,24 @@ class Checkpoint:
         best = self.weights_file(state.best)
         if not best.is_file():
             _replace(best, lambda file: save_file(_contiguous(state), file))
-        content = {"code_digest": code_digest, **state.state_dict()}
+        content = {"made_by": _maker(state, code_digest), **state.state_dict()}
         _replace(self.folder / "last.pt", lambda file: torch.save(content, file))
         for other in self.folder.glob("best-*.safetensors"):
             if other != best:
                 other.unlink()
 
     def load(self, state: State, code_digest: str) -> bool:
-        """Puts a saved state into ``state``; False where there is none that today's code made."""
+        """Puts a saved state into ``state``.
+
+        False where there is none that today's code, device and version of torch made: another's
+        would not end as if it had never been stopped.
+        """
         file = self.folder / "last.pt"
         if not file.is_file():
             return False
         try:
             saved = torch.load(file, map_location="cpu", weights_only=True)
-            if saved.pop("code_digest") != code_digest:
+            if saved.pop("made_by") != _maker(state, code_digest):
                 return False
             weights = load_file(self.weights_file(saved["best"]))
         except (OSError, RuntimeError, EOFError, KeyError, ValueError, pickle.UnpicklingError):
@@ -62,6 +66,11 @@ class Checkpoint:
     def clear(self) -> None:
         """Removes everything."""
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _maker(state: State, code_digest: str) -> str:
+    """What a state can be gone on with by."""
+    return f"{code_digest}, {state.arithmetic.device.type}, torch {torch.__version__}"
 
 
 def _contiguous(state: State) -> dict[str, torch.Tensor]:

@@ -14,7 +14,7 @@ from research.assembly import limited
 from research.data import Splits
 from research.design import Cell
 from research.errors import InvalidInput
-from research.inspection import Cost, count, estimate_run_s
+from research.inspection import Cost, check_buildable, count, estimate_run_s
 from research.planning import Plan, Request
 from research.provenance import hardware
 from research.run import device_name
@@ -48,6 +48,7 @@ def cost_of(plan: Plan, request: Request, workers: int) -> PlanCost:
     for cell in plan.cells:
         data = _data_of(plan, cell)
         try:
+            check_buildable(cell.recipe, data)
             cells[cell.name] = count(cell.recipe, len(data.classes))
         except InvalidInput as error:
             problems += [f"cell '{cell.name}': {problem}" for problem in error.problems]

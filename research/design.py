@@ -7,12 +7,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeVar
 
-from research.errors import InvalidInput, suggest
-from research.spec import Factor, Recipe, RunSpec, Study
+from pydantic import ValidationError
+
+from research.errors import InvalidInput, findings, suggest
+from research.spec import REFERENCES, Factor, Recipe, RunSpec, Study
 
 MAX_CELLS = 1024
 MAX_NAME = 200  # MLflow keeps 250 characters of a metric's name, and ours carry a prefix
 
+DATA = "data.name"
+DATA_IS_ONE = "all cells are run on the same data; say where it is by --data, or in base.data.name"
 Levels = dict[str, str]  # factor to level
 R = TypeVar("R", bound=Recipe)
 
@@ -31,6 +35,7 @@ def cells(study: Study) -> tuple[Cell, ...]:
     """A study to its distinct settings: control first, contrasts, then context cells."""
     control, *others = _DESIGNS[study.design](study)
     base = setting(study, control)
+    _check_nothing_lost(study, control, base)
     made = [Cell("control", "control", control, base)]
     for levels in others:
         name = cell_name(study, control, levels)
@@ -39,6 +44,9 @@ def cells(study: Study) -> tuple[Cell, ...]:
         full = {name: factor.control for name, factor in study.factors.items()}
         made.append(Cell("full", "context", full, setting(study, full)))
     for name, changes in study.context.items():
+        for path in changes:
+            if path in ("data", DATA):
+                raise InvalidInput(f"context.{name}: {path}: {DATA_IS_ONE}")
         made.append(Cell(name, "context", {}, _labelled(f"context.{name}", base, changes)))
     _check_names(made)
     return tuple(made)
@@ -75,7 +83,11 @@ def replicate(made: Sequence[Cell], seeds: Sequence[int]) -> tuple[RunSpec, ...]
 
 def seeded(recipe: Recipe, seed: int) -> RunSpec:
     """A recipe and a seed to a run spec."""
-    return RunSpec.model_validate(recipe.model_dump() | {"seed": seed})
+    try:
+        return RunSpec.model_validate(recipe.model_dump() | {"seed": seed})
+    except ValidationError as error:
+        problems = findings(error, RunSpec)
+    raise InvalidInput(*(f"{place}: {text}" for place, text in problems))
 
 
 def select(study: Study, names: Sequence[str]) -> Study:
@@ -88,37 +100,51 @@ def select(study: Study, names: Sequence[str]) -> Study:
                 for name in unknown
             )
         )
-    dropped = {name: f.control for name, f in study.factors.items() if name not in names}
+    fixed = dict(study.fixed)
+    for name, factor in study.factors.items():
+        if name not in names:
+            fixed |= factor.assignments(factor.control)
     kept = {name: study.factors[name] for name in names}
-    base = setting(study, dropped)
-    return study.model_copy(update={"base": base, "factors": kept})
+    return study.model_copy(update={"fixed": fixed, "factors": kept})
 
 
 def with_base(study: Study, changes: Mapping[str, Any], origin: str = "--set") -> Study:
     """The same study with ``changes`` to its base; a path that a factor decides is refused."""
-    problems = [
+    problems = [f"{origin} {path}: {DATA_IS_ONE}" for path in changes if path in ("data", DATA)]
+    problems += [
         f"{origin} {path}: the factor '{name}' decides {inner}, so this would change nothing; "
         f"leave that factor out (--factors) or change its levels in the study"
         for path in changes
         for name, factor in study.factors.items()
         for inner in sorted(factor.paths)
-        if path == inner or path.startswith(inner + ".")
+        if _touch(path, inner)
     ]
+    above = {p: v for p, v in changes.items() if any(_touch(p, one) for one in study.fixed)}
+    changed = study.model_copy(update={"fixed": study.fixed | above})
     try:
-        base = study.base.override(changes)
+        base = study.base.override({p: v for p, v in changes.items() if p not in above})
+        changed = changed.model_copy(update={"base": base})
+        setting(changed, {})
     except InvalidInput as error:
         problems = [f"{origin} {problem}" for problem in error.problems] + problems
     if problems:
         raise InvalidInput(*problems)
-    return study.model_copy(update={"base": base})
+    return changed
+
+
+def _touch(one: str, other: str) -> bool:
+    """Whether of two paths one is, or holds, the other."""
+    return one == other or one.startswith(other + ".") or other.startswith(one + ".")
 
 
 def setting(study: Study, levels: Levels) -> Recipe:
     """Factors' levels to a recipe: whole references apply before paths inside them."""
-    changes: dict[str, Any] = {}
+    changes: dict[str, Any] = dict(study.fixed)
     owner: dict[str, str] = {}
     for name, level in levels.items():
         for path, value in study.factors[name].assignments(level).items():
+            if path in ("data", DATA):
+                raise InvalidInput(f"factors.{name}.levels.{level}: {path}: {DATA_IS_ONE}")
             if path in owner:
                 raise InvalidInput(
                     f"factors.{name}.levels.{level}: {path} is set by the factor '{owner[path]}' "
@@ -224,6 +250,25 @@ def _placed(problem: str, where: Mapping[str, str]) -> str:
         if problem.startswith(path):
             return f"{where[path]}: {problem}"
     return problem
+
+
+def _check_nothing_lost(study: Study, control: Levels, made: Recipe) -> None:
+    """Refuses a control level whose whole reference drops parameters that the base states."""
+    problems = []
+    for name, level in control.items():
+        for path in study.factors[name].assignments(level):
+            if path not in REFERENCES:
+                continue
+            before, after = getattr(study.base, path), getattr(made, path)
+            lost = sorted(set(before.params) - set(after.params))
+            if lost and before.name == after.name:
+                problems.append(
+                    f"factors.{name}.levels.{level}: it replaces base.{path}, whose "
+                    f"{', '.join(lost)} would be lost; say {'it' if len(lost) == 1 else 'them'} "
+                    "in the level too, or nowhere"
+                )
+    if problems:
+        raise InvalidInput(*problems)
 
 
 def _check_names(made: Sequence[Cell]) -> None:

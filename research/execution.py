@@ -19,8 +19,9 @@ from research.project import Project
 from research.provenance import hardware
 from research.run import Job
 from research.runner import Runner
-from research.tracking import experiment_name
-from research.tracking.recording import Labels
+from research.tracking import Tracked, experiment_name, lease
+from research.tracking.recording import Labels, finished
+from research.tracking.recording import taken as taken_by
 
 POLL_S = 2.0  # between looks at what another process trains
 WORKER_BYTES = 2 * 1024**3  # what a process with torch, data and a net may take
@@ -39,14 +40,36 @@ def execute(
     runner = Runner(project, plan.location, tuple(params.values()), request.device)
     pending = [job_of(planned, plan, request, parent) for planned in plan.todo]
     while pending:
-        taken = []
+        taken: list[Job] = []
         for event in registry.executors.get(executor)(runner, pending, workers):
             if isinstance(event, Outcome) and event.status == "taken":
                 taken.append(event.job)
             yield event
         pending = taken
-        if pending:
+        free: list[Job] = []
+        while pending and not free:
             time.sleep(POLL_S)
+            free = [job for job in pending if _is_free(job, parent, project)]
+        for job in free:
+            done = _finished_elsewhere(job, parent)
+            if done is not None:
+                yield Outcome(job, "reused", done.run_id, done.tags.get("diverged") == "true")
+                pending = [other for other in pending if other is not job]
+
+
+def _is_free(job: Job, parent: Parent, project: Project) -> bool:
+    """Whether no living process trains a job, here or, as far as the store tells, elsewhere."""
+    identity = job.labels.fingerprint
+    if not lease.is_free(project.runs / "leases", identity):
+        return False
+    return taken_by(parent.tracker.find(fingerprint=identity)) is None
+
+
+def _finished_elsewhere(job: Job, parent: Parent) -> Tracked | None:
+    """The run that another process has finished in the meantime, or None."""
+    found = parent.tracker.find(fingerprint=job.labels.fingerprint)
+    usable, _ = finished(found, job.labels.code_digest, accept_code=job.accept_code)
+    return usable
 
 
 def crew_of(executor: str, workers: int | None, device: str | None) -> int:

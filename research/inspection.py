@@ -20,6 +20,8 @@ from research.arithmetic import Arithmetic, reproducible
 from research.assembly import assemble, input_of, limited, resident
 from research.data import Splits
 from research.design import seeded
+from research.errors import InvalidInput
+from research.losses import build_loss
 from research.models import check_size, shape_only
 from research.spec import Recipe, Ref
 from research.training import EVALUATION_BATCH, predict, train_step
@@ -44,6 +46,28 @@ def count(recipe: Recipe, num_classes: int) -> Cost:
     """A complete recipe to its net's size; refuses an input size that the net cannot take."""
     size, channels = input_of(recipe)
     return _count(recipe.model.model_dump_json(), num_classes, size, channels)
+
+
+def check_buildable(recipe: Recipe, splits: Splits) -> None:
+    """Refuses a complete recipe whose net, loss, optimiser or schedule cannot be made."""
+    classes = len(splits.classes)
+    count(recipe, classes)
+    counts = splits.class_counts().tolist()
+    weight = torch.nn.Parameter(torch.zeros(1))
+    params = {name: ref.params for name, ref in _parts(recipe).items()}
+    try:
+        loss = build_loss(recipe.loss.name, class_counts=counts, **params["loss"])
+        loss(torch.zeros(2, classes), torch.zeros(2, dtype=torch.long))
+        registry.optimisers.get(recipe.optim.name)([weight], **params["optim"])
+        schedule = registry.schedules.get(recipe.schedule.name)
+        schedule(recipe.training.epochs, **params["schedule"])(0.0, [])
+    except (ValueError, RuntimeError, ArithmeticError) as error:
+        names = ", ".join(f"{part} {ref.name}" for part, ref in _parts(recipe).items())
+        raise InvalidInput(f"of {names}: {str(error).splitlines()[0]}") from None
+
+
+def _parts(recipe: Recipe) -> dict[str, Ref]:
+    return {"loss": recipe.loss, "optim": recipe.optim, "schedule": recipe.schedule}
 
 
 @functools.lru_cache(maxsize=256)

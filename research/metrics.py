@@ -9,7 +9,6 @@ Labels = NDArray[np.int64]
 Logits = NDArray[np.floating]
 Floats = NDArray[np.float64]
 
-PRIMARY = ("accuracy", "macro_f1", "balanced_accuracy")
 ECE_BINS = 15
 
 

@@ -15,7 +15,8 @@ from typing import Any
 
 import yaml
 
-from research.planning import Plan, PlannedRun
+from research.planning import Plan, PlannedRun, own_params
+from research.registry import sources
 from research.spec import flatten
 from research.tracking import Status, Tracker, experiment_name, lease
 from research.tracking.recording import describe
@@ -29,67 +30,88 @@ class Parent:
 
     tracker: Tracker
     run_id: str
+    locks: Path
+    study_hash: str
     failed: bool = False
 
     def write(self, plan: Plan) -> None:
-        """Records what belongs to the study as it stands."""
-        before = read_plan(self.tracker, self.run_id)
-        with tempfile.TemporaryDirectory() as name:
+        """Records what belongs to the study as it stands; commands at once do so by turns."""
+        with self.alone(), tempfile.TemporaryDirectory() as name:
             folder = Path(name)
             study = yaml.safe_dump(
                 plan.study.model_dump(mode="json"), sort_keys=False, allow_unicode=True
             )
             (folder / STUDY).write_text(study, encoding="utf-8")
-            content = json.dumps(merged(plan_content(plan), before), indent=1)
-            (folder / PLAN).write_text(content, encoding="utf-8")
+            content = merged(plan_content(plan), read_plan(self.tracker, self.run_id))
+            (folder / PLAN).write_text(json.dumps(content, indent=1), encoding="utf-8")
             self.tracker.log_files(self.run_id, folder)
+            tags = {"seeds": json.dumps(content["seeds"]), lease.TAG: lease.note()}
+            self.tracker.set_tags(self.run_id, tags)
+
+    def alone(self) -> contextlib.AbstractContextManager[None]:
+        """No other command touches the study's parent run inside."""
+        return lease.wait_for(self.locks, f"study-{self.study_hash}")
 
 
 @contextlib.contextmanager
 def parent_run(plan: Plan, tracker: Tracker, locks: Path) -> Iterator[Parent]:
-    """The study's parent run, new or known; it ends as FINISHED, FAILED or KILLED."""
-    with lease.wait_for(locks, f"study-{plan.study_hash}"):  # two commands at once share one
-        parent = _opened(plan, tracker)
-    status: Status = "FAILED"
-    try:
-        parent.write(plan)
-        yield parent
-        status = "FAILED" if parent.failed else "FINISHED"
-    except (KeyboardInterrupt, GeneratorExit):
-        status = "KILLED"
-        raise
-    except Exception as error:
-        tracker.set_tags(parent.run_id, {"error": describe(error)})
-        raise
-    finally:
-        tracker.set_status(parent.run_id, status)
+    """The study's parent run, new or known; the last command to leave it ends it.
+
+    It ends as FINISHED, FAILED or KILLED.
+    """
+    with lease.share(locks, f"study-{plan.study_hash}-users") as is_last:
+        with lease.wait_for(locks, f"study-{plan.study_hash}"):  # two commands at once share one
+            parent = _opened(plan, tracker, locks)
+        status: Status = "FAILED"
+        try:
+            parent.write(plan)
+            yield parent
+            status = "FAILED" if parent.failed else "FINISHED"
+        except (KeyboardInterrupt, GeneratorExit):
+            status = "KILLED"
+            raise
+        except Exception as error:
+            tracker.set_tags(parent.run_id, {"error": describe(error)})
+            raise
+        finally:
+            if is_last():
+                tracker.set_status(parent.run_id, status)
 
 
-def _opened(plan: Plan, tracker: Tracker) -> Parent:
+def _opened(plan: Plan, tracker: Tracker, locks: Path) -> Parent:
     """The study's parent run, marked RUNNING."""
     known = tracker.find(kind="study", study_hash=plan.study_hash)
     if known:
         tracker.set_tags(known[0].run_id, _tags(plan) | {"error": ""})
         tracker.set_status(known[0].run_id, "RUNNING")
-        return Parent(tracker, known[0].run_id)
+        return Parent(tracker, known[0].run_id, locks, plan.study_hash)
     name = f"{plan.study.name} ({plan.profile})"
     experiment = experiment_name("ablate", plan.study.name)
-    parent = Parent(tracker, tracker.create(experiment, name, _tags(plan)))
+    run_id = tracker.create(experiment, name, _tags(plan))
+    earlier = tracker.find(kind="study", study_hash=plan.study_hash)[-1]
+    if earlier.run_id != run_id:  # another machine was quicker at the same server
+        tracker.set_tags(run_id, {"kind": "superseded"})
+        tracker.set_status(run_id, "KILLED")
+        return Parent(tracker, earlier.run_id, locks, plan.study_hash)
     params = flatten(plan.study.base.model_dump(mode="json"))
     texts = {k: v if isinstance(v, str) else json.dumps(v) for k, v in params.items()}
-    tracker.log(parent.run_id, params=texts)
-    return parent
+    tracker.log(run_id, params=texts)
+    return Parent(tracker, run_id, locks, plan.study_hash)
 
 
 def read_plan(tracker: Tracker, parent: str) -> dict[str, Any] | None:
     """The recorded plan of a parent run, or None."""
     text = tracker.read_file(parent, PLAN)
-    return None if text is None else json.loads(text)
+    try:
+        return None if text is None else json.loads(text)
+    except ValueError:  # cut off by a full disk: what is planned now is written anew
+        return None
 
 
 def plan_content(plan: Plan) -> dict[str, Any]:
     """A plan as it is recorded."""
-    params = plan.cells[0].recipe.data.params
+    control = plan.cells[0].recipe
+    params, own = control.data.params, sources.params(plan.location.source, own_params(control))
     splits = plan.control_data.limited(params["train_limit"], params["eval_limit"])  # type: ignore[arg-type]
     return {
         "study": plan.study.name,
@@ -98,9 +120,10 @@ def plan_content(plan: Plan) -> dict[str, Any]:
         "design": plan.study.design,
         "resolved": dict(plan.resolved),
         "seeds": list(plan.study.seeds),
-        "looks": [list(plan.study.seeds)],
+        "command": list(plan.command),
         "data": {
             "source": plan.location.name,
+            "wrong_labels": own.get("wrong_labels"),
             "digest": splits.digest,
             "synthetic": splits.synthetic,
             "classes": list(splits.classes),
@@ -120,31 +143,37 @@ def plan_content(plan: Plan) -> dict[str, Any]:
 
 
 def merged(content: dict[str, Any], before: dict[str, Any] | None) -> dict[str, Any]:
-    """A plan's record with what an earlier one of the same study has of other seeds."""
+    """A plan's record with what an earlier one of the same study has of other whole replicates."""
     if before is None:
         return content
-    code = {run["cell"]: run["code_digest"] for run in content["runs"]}
-    here = {(run["cell"], run["fold"], run["seed"]) for run in content["runs"]}
+    code = {run["cell"]: run["code_today"] for run in content["runs"]}
+    here = {run["seed"] for run in content["runs"]}
+    other: dict[int, list[dict[str, Any]]] = {}
+    for run in before["runs"]:
+        if run["seed"] not in here:
+            other.setdefault(run["seed"], []).append(run)
     kept = [
         run
-        for run in before["runs"]
-        if (run["cell"], run["fold"], run["seed"]) not in here
-        and run["code_digest"] == code.get(run["cell"])
+        for _, runs in sorted(other.items())
+        if all(one["run_id"] and one.get("code_today") == code.get(one["cell"]) for one in runs)
+        for run in runs
     ]
-    looks = before["looks"] + [look for look in content["looks"] if look != before["looks"][-1]]
-    seeds = content["seeds"] + sorted({run["seed"] for run in kept} - set(content["seeds"]))
-    return content | {"runs": content["runs"] + kept, "seeds": seeds, "looks": looks}
+    seeds = content["seeds"] + sorted({run["seed"] for run in kept})
+    return content | {"runs": content["runs"] + kept, "seeds": seeds}
 
 
 def _entry(run: PlannedRun) -> dict[str, Any]:
+    own = run.tracked.tags.get("code_digest") if run.state == "finished" and run.tracked else None
     return {
         "cell": run.cell.name,
         "fold": None,
         "seed": run.seed,
         "fingerprint": run.fingerprint,
-        "code_digest": run.code_digest,
+        "code_digest": own or run.code_digest,
+        "code_today": run.code_digest,
         "run_id": None if run.state == "stale" else run.run_id,
         "stale": run.run_id if run.state == "stale" else None,
+        "error": run.error,
     }
 
 
@@ -157,7 +186,6 @@ def _tags(plan: Plan) -> dict[str, str]:
         "resolved": json.dumps(dict(plan.resolved)),
         "profile": plan.profile,
         "design": plan.study.design,
-        "seeds": json.dumps(list(plan.study.seeds)),
         "data_digest": plan.control_data.digest,
         "synthetic": str(plan.location.synthetic).lower(),
         lease.TAG: lease.note(),

@@ -6,7 +6,7 @@ Nothing is tracked here; the only thing that may be written is the cache of deco
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -14,7 +14,7 @@ from typing import Any, Literal
 from research import design
 from research.data import Splits
 from research.data.cache import load
-from research.data.location import Location, locate
+from research.data.location import EMBEDDED, Location, locate
 from research.design import Cell, seeded
 from research.errors import InvalidInput
 from research.project import Project
@@ -56,6 +56,7 @@ class PlannedRun:
     code_digest: str
     state: PlannedState
     tracked: Tracked | None = None  # the run that counts, is gone on with, or is stale
+    error: str = ""  # why it failed just now
 
     @property
     def run_id(self) -> str | None:
@@ -76,6 +77,7 @@ class Plan:
     resolved: Mapping[str, str]
     declared_hash: str
     study_hash: str
+    command: tuple[str, ...]  # what asks for it again
 
     @property
     def control_data(self) -> Splits:
@@ -97,18 +99,59 @@ class Plan:
 def find_study(
     name: str | Study, request: Request, project: Project
 ) -> tuple[Study, Origin, Location]:
-    """A study or its name to the study that is asked for: its design, factors and data."""
+    """A study or its name to the study that is asked for, at its size, and its data.
+
+    Raises `InvalidInput` with everything that is wrong with what is asked.
+    """
     if isinstance(name, Study):
         study, origin = name, Origin(Path(), {})
     else:
         study, origin = load_study(name, project)
-    if request.design is not None:
-        study = _designed(study, request.design)
-    if request.factors is not None:
-        with origin.locating():
-            study = design.select(study, request.factors)
-    location = locate(request.data or study.base.data.name, project.root)
+    problems: list[str] = []
+    location = Location(EMBEDDED, None, "")
+    try:
+        location = whereabouts(request, study.base.data.name, project)
+    except InvalidInput as error:
+        problems += error.problems
+    profile = request.profile or ("quick" if location.synthetic else "full")
+    for step in _steps(study, profile, request):
+        try:
+            with origin.locating():
+                study = step(study)
+        except InvalidInput as error:
+            problems += error.problems
+    if problems:
+        raise InvalidInput(*problems)
     return study, origin, location
+
+
+def _steps(
+    study: Study, profile: Literal["quick", "full"], request: Request
+) -> Iterator[Callable[[Study], Study]]:
+    """What is asked of a study, one change after the other."""
+    chosen = getattr(study.profiles, profile)
+    if request.design is not None:
+        yield lambda study: study.replaced(design=request.design)
+    if request.factors is not None:
+        names = request.factors
+        yield lambda study: design.select(study, names)
+    yield lambda study: design.with_base(study, chosen.set, f"profiles.{profile}.set:")
+    if chosen.context is not None:
+        yield lambda study: study.model_copy(update={"context": chosen.context})
+    seeds = request.seeds if request.seeds is not None else chosen.seeds
+    if seeds is not None:
+        yield lambda study: study.replaced(seeds=seeds)
+    if request.epochs is not None:
+        epochs = {"training.epochs": request.epochs}
+        yield lambda study: design.with_base(study, epochs, "--epochs:")
+    yield lambda study: design.with_base(study, request.changes)
+
+
+def whereabouts(request: Request, name: str, project: Project) -> Location:
+    """Where the data is: as asked from where the user stands, else as the study has it."""
+    if request.data is not None:
+        return locate(request.data, Path.cwd())
+    return locate(name, project.root)
 
 
 def prepare(
@@ -119,9 +162,8 @@ def prepare(
 ) -> Plan:
     """A study and what is asked of it to a plan. Raises `InvalidInput` with all that is wrong."""
     study, origin, location = find_study(name, request, project)
+    profile = request.profile or ("quick" if location.synthetic else "full")
     with origin.locating():
-        profile = request.profile or ("quick" if location.synthetic else "full")
-        study = sized(study, profile, request)
         study = _located(study, location)
         cells = complete_cells(study, design.cells(study), location.source)
         _check_differ(cells)
@@ -146,25 +188,8 @@ def prepare(
         resolved=resolved,
         declared_hash=declared,
         study_hash=study_hash,
+        command=_command(name, request, location),
     )
-
-
-def _designed(study: Study, name: str) -> Study:
-    return study.replaced(design=name)
-
-
-def sized(study: Study, profile: Literal["quick", "full"], request: Request) -> Study:
-    """A study at the size of a profile, then with what was set by hand."""
-    chosen = getattr(study.profiles, profile)
-    study = design.with_base(study, chosen.set, f"profiles.{profile}.set:")
-    if chosen.context is not None:
-        study = study.model_copy(update={"context": chosen.context})
-    seeds = request.seeds if request.seeds is not None else chosen.seeds
-    if seeds is not None:
-        study = study.replaced(seeds=seeds)
-    if request.epochs is not None:
-        study = design.with_base(study, {"training.epochs": request.epochs}, "--epochs:")
-    return design.with_base(study, request.changes)
 
 
 def _located(study: Study, location: Location) -> Study:
@@ -250,13 +275,28 @@ def _look_up(
     return PlannedRun(cell, seed, spec, identity, data_digest, code, state, tracked)
 
 
-def refreshed(plan: Plan, tracker: Tracker, request: Request, identity: str) -> Plan:
-    """A plan with what the store now knows of the runs of one fingerprint."""
+def refreshed(
+    plan: Plan, tracker: Tracker, request: Request, identity: str, error: str = ""
+) -> Plan:
+    """A plan with what the store now knows of the runs of one fingerprint, and why they failed."""
     look = replace(request, fresh=False)  # what was trained anew counts
     runs = tuple(
-        _look_up(run.cell, run.seed, run.data_digest, look, tracker)
+        replace(_look_up(run.cell, run.seed, run.data_digest, look, tracker), error=error)
         if run.fingerprint == identity
         else run
         for run in plan.runs
     )
     return replace(plan, runs=runs)
+
+
+def _command(name: str | Study, request: Request, location: Location) -> tuple[str, ...]:
+    """The command line that asks for the same, but for its seeds."""
+    words = ["research", "ablate", name.name if isinstance(name, Study) else name]
+    words += ["--data", location.name]
+    words += ["--profile", request.profile] if request.profile else []
+    words += ["--design", request.design] if request.design else []
+    words += ["--factors", ",".join(request.factors)] if request.factors else []
+    words += ["--epochs", str(request.epochs)] if request.epochs else []
+    for path, value in request.changes.items():
+        words += ["--set", f"{path}={value if isinstance(value, str) else json.dumps(value)}"]
+    return tuple(words)

@@ -179,8 +179,9 @@ executors: Registry[Callable[..., Any]] = Registry("executor", "research.executo
 
 # Modules that every training runs through, beside its components.
 CORE = (
-    *("arithmetic", "assembly", "augment/__init__", "augment/view", "evaluation"),
-    *("metrics", "optim", "preprocess", "training"),
+    *("arithmetic", "assembly", "augment/__init__", "augment/view", "checkpoint", "data/__init__"),
+    *("evaluation", "losses/__init__", "metrics", "models/__init__", "optim", "preprocess", "run"),
+    "training",
 )
 
 

@@ -78,7 +78,7 @@ def run(job: Job, place: Place) -> Generator[Epoch | Step, None, Done]:
         found = place.tracker.find(fingerprint=labels.fingerprint)
         other = taken(found)
         if other is not None:
-            raise lease.Taken(other.tags[lease.TAG])
+            raise lease.Taken(lease.whose(other.tags[lease.TAG]))
         usable, _ = finished(found, labels.code_digest, accept_code=job.accept_code)
         if usable is not None and not job.fresh:
             return Done(usable.run_id, "reused", usable.tags.get("diverged") == "true")

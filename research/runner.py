@@ -72,8 +72,9 @@ class Runner:
         return replace(self, device=device, threads=threads)
 
     def finish(self) -> None:
-        """Waits for the last pictures."""
-        self.artist.shutdown(wait=True)
+        """Waits for the last pictures, if any were begun."""
+        if "artist" in self.__dict__:
+            self.artist.shutdown(wait=True)
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in self.__dataclass_fields__}

@@ -6,11 +6,11 @@ import json
 from collections.abc import Callable
 
 from research.arithmetic import find_device
+from research.checkpoint import Checkpoint
 from research.data.cache import load
-from research.data.location import locate
 from research.errors import InvalidInput
-from research.inspection import choose_arithmetic, count
-from research.planning import Request, own_params, resolved_before
+from research.inspection import check_buildable, choose_arithmetic
+from research.planning import Request, own_params, resolved_before, whereabouts
 from research.project import Project
 from research.records import Epoch, Step
 from research.registry import code_digest
@@ -30,13 +30,13 @@ def train_one(
     observe: Callable[[RunSpec | Epoch | Step], None] = lambda record: None,
 ) -> Done:
     """A spec to its finished run; goes on with one that was stopped. Raises `InvalidInput`."""
-    location = locate(request.data or spec.data.name, project.root)
+    location = whereabouts(request, spec.data.name, project)
     recipe, problems = complete(spec, location.source)
     if problems:
         raise InvalidInput(*(f"{path}: {text}" for path, text in problems))
     splits = load(location, own_params(recipe))
     device = find_device(request.device)
-    count(recipe, len(splits.classes))
+    check_buildable(recipe, splits)
     tracker = connect(project)
     reconcile(tracker)
     declared = content_hash([recipe.spec_hash, splits.digest])
@@ -70,7 +70,21 @@ def train_one(
             observe(next(running))
     except StopIteration as stop:
         done: Done = stop.value
+        _keep(done, labels, project)
         return done
     finally:
         running.close()
         runner.finish()
+
+
+def _keep(done: Done, labels: Labels, project: Project) -> None:
+    """Logs the weights of the selected epoch as the run's model, once."""
+    tracker = connect(project)
+    run = tracker.get(done.run_id)
+    checkpoint = Checkpoint(project.runs / "checkpoints" / labels.fingerprint)
+    if run is None:
+        return
+    file = checkpoint.weights_file(int(run.metrics.get("best_epoch", 0)))
+    if file.is_file() and not run.tags.get("model_id"):
+        tracker.log_model(done.run_id, file, {"cell": labels.cell, "seed": str(labels.seed)})
+    checkpoint.clear()

@@ -58,7 +58,9 @@ class Ref(Frozen):
     def _from_name(cls, value: Any) -> Any:
         if isinstance(value, str):
             return {"name": value}
-        return value | {"params": plain(value["params"])} if "params" in value else value
+        if not isinstance(value, Mapping):
+            raise ValueError(f"{json.dumps(plain(value))}; give a name, or {{name, params}}")
+        return {**value, "params": plain(value["params"])} if "params" in value else value
 
     @classmethod
     def __get_pydantic_json_schema__(
@@ -314,6 +316,11 @@ class Study(Frozen):
     about: str = ""
     base: Recipe
     factors: dict[Slug, Factor] = {}
+    fixed: dict[str, JsonValue] = Field(
+        {},
+        description="Paths and values that every cell has, applied together with the factors' "
+        "levels; what is left of factors that are not varied this time.",
+    )
     context: dict[Slug, dict[str, JsonValue]] = Field(
         {}, description="Cells outside the family of contrasts: name to the paths they set."
     )
@@ -367,10 +374,10 @@ def fingerprint(spec: RunSpec, data_digest: str) -> str:
 
 
 def flatten(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested mappings to dotted paths and leaves; empty mappings are left out."""
+    """Nested mappings to dotted paths and leaves; an empty mapping is a leaf."""
     flat: dict[str, Any] = {}
     for name, value in content.items():
-        if isinstance(value, Mapping):
+        if isinstance(value, Mapping) and value:
             flat |= flatten(value, f"{prefix}{name}.")
         else:
             flat[prefix + name] = value
@@ -391,7 +398,9 @@ def _assign(data: dict[str, Any], path: str, value: Any, fields: Mapping[str, An
     if head not in fields or not all(re.fullmatch(r"[A-Za-z0-9_]+", part) for part in rest):
         return f"{path}: no such path in a run spec{suggest(head, fields)}"
     if head in REFERENCES and rest and rest[0] not in ("name", "params"):
-        return f"{path}: a reference has a name and params; did you mean '{head}.params.{rest[0]}'?"
+        inner = rest[1:] if len(rest) > 1 and suggest(rest[0], ["params"])[2:5] == "did" else rest
+        meant = ".".join([head, "params", *inner])
+        return f"{path}: a reference has a name and params; did you mean '{meant}'?"
     if head in REFERENCES and not rest and isinstance(value, str):
         value = {"name": value, "params": {}}
     if not rest:

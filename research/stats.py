@@ -2,8 +2,8 @@
 
 Contrasts are many-to-one: each cell against the control, paired by seed, with Holm's correction
 (Holm 1979). With the test images at hand the variance is that of new seeds on new images: seeds and
-images are crossed random effects of the paired difference, and one variance serves p, intervals,
-minimum detectable effect and verdict alike.
+images are crossed random effects of the paired difference, and p, intervals, minimum detectable
+effect and verdict rest on that variance alike; none of them is surer than the seeds alone would be.
 """
 
 from __future__ import annotations
@@ -23,7 +23,9 @@ Verdict = Literal["hurts", "helps", "equivalent", "unresolved"]
 
 METHODS = ("paired_t_holm",)
 MIN_SEEDS = 3  # under this there is no verdict, only the difference
+MAX_SEEDS = 100_000
 POWER = 0.8
+CONFIDENCE = 0.95  # of marginal intervals, whatever alpha is
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,7 @@ class Effect:
     """One contrast, with the columns of ``effects.csv``; NaN where a number cannot be told.
 
     ``effect`` is the cell less the control; ``low`` and ``high`` bound it with 95 % each, the
-    adjusted ones all contrasts together; ``mde`` is the effect found with 80 % power.
+    adjusted ones all contrasts together with 1 - alpha; ``mde`` is found with 80 % power.
     """
 
     kind: Literal["contrast", "main", "interaction"] = "contrast"
@@ -90,11 +92,12 @@ def many_to_one(
     contrasts = max(1, len(table) - 1)
     rows = range(1, len(table))
     effects = [_contrast(table, row, hits, contrasts, margin, alpha) for row in rows]
-    tested = [place for place, one in enumerate(effects) if math.isfinite(one.p)]
-    adjusted = holm([effects[place].p for place in tested])
-    for place, p_adjusted in zip(tested, adjusted, strict=True):
-        effects[place] = _judged(replace(effects[place], p_adjusted=p_adjusted), margin, alpha)
-    return effects
+    # A contrast that could not be tested was declared all the same, and counts as 1.
+    adjusted = holm([one.p if math.isfinite(one.p) else 1.0 for one in effects])
+    return [
+        _judged(replace(one, p_adjusted=p_adjusted), margin, alpha) if math.isfinite(one.p) else one
+        for one, p_adjusted in zip(effects, adjusted, strict=True)
+    ]
 
 
 def spread(differences: Floats, hits: NDArray[np.float64] | None = None) -> Spread:
@@ -161,13 +164,21 @@ def seeds_needed(
             f"effect {effect} with a standard deviation of {sd_of_difference}: give an effect "
             "other than 0 and a deviation of 0 or more"
         )
-    n = MIN_SEEDS
-    while n < 100_000:
+
+    def finds(n: int) -> bool:
         found = Spread(sd_of_difference / math.sqrt(n), n - 1)
-        if detectable(found, alpha=alpha / contrasts, power=power) <= abs(effect):
-            return n
-        n += max(1, n // 50)
-    raise InvalidInput(f"an effect of {effect} needs more than 100,000 seeds")
+        return detectable(found, alpha=alpha / contrasts, power=power) <= abs(effect)
+
+    few = MIN_SEEDS - 1
+    many = MIN_SEEDS
+    while not finds(many):
+        if many > MAX_SEEDS:
+            raise InvalidInput(f"an effect of {effect} needs more than {MAX_SEEDS:,} seeds")
+        few, many = many, 2 * many
+    while many - few > 1:
+        middle = (few + many) // 2
+        few, many = (few, middle) if finds(middle) else (middle, many)
+    return many
 
 
 def t_quantile(probability: float, df: float) -> float:
@@ -199,18 +210,21 @@ def _contrast(
     if n < MIN_SEEDS:
         return base
     paired = None if hits is None else hits[row][both].astype(float) - hits[0][both].astype(float)
-    found = spread(differences, paired)
-    half = found.error * t_quantile(1 - alpha / 2, found.df)
-    wide = found.error * t_quantile(1 - alpha / (2 * contrasts), found.df)
+    # With few seeds their variance can come out small by luck, and the crossed form then takes the
+    # images' degrees of freedom: no answer is surer than that of the seeds alone.
+    found = [spread(differences)] + ([] if paired is None else [spread(differences, paired)])
+    half = max(one.error * t_quantile(0.5 + CONFIDENCE / 2, one.df) for one in found)
+    wide = max(one.error * t_quantile(1 - alpha / (2 * contrasts), one.df) for one in found)
+    equivalent = all(_inside(effect, one, margin, alpha) for one in found)
     return replace(
         base,
         low=effect - half,
         high=effect + half,
         low_adjusted=effect - wide,
         high_adjusted=effect + wide,
-        p=_p_value(effect, found),
-        mde=detectable(found, alpha=alpha / contrasts),
-        verdict="equivalent" if _inside(effect, found, margin, alpha) else "unresolved",
+        p=max(_p_value(effect, one) for one in found),
+        mde=max(detectable(one, alpha=alpha / contrasts) for one in found),
+        verdict="equivalent" if equivalent else "unresolved",
     )
 
 

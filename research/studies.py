@@ -19,6 +19,7 @@ from research.registry import Entry
 from research.spec import Study
 from research.yaml_source import Lines, parse_yaml, read_yaml
 
+TOUR_SIDE = 64
 TEMPLATE = "default"  # the study that a model without one of its own gets, with its factors added
 
 
@@ -63,7 +64,12 @@ def load_study(name: str, project: Project) -> tuple[Study, Origin]:
         return read_study(Path(name).expanduser())
     known = study_names(project)
     if name in known:
-        return read_study(known[name])
+        study, origin = read_study(known[name])
+        if study.name != name:
+            raise InvalidInput(
+                origin.locate(f"name: '{study.name}' stands in {name}.yaml; call both the same")
+            )
+        return study, origin
     if registry.models.holds(name):
         return default_study(name, project)
     choices = suggest(name, {*known, *registry.models.names()})
@@ -92,7 +98,14 @@ def default_study(model: str, project: Project) -> tuple[Study, Origin]:
         "base": {**content["base"], "model": entry.name},
         "factors": {**declared, **content["factors"]},
     }
+    content["profiles"]["quick"]["set"] |= _small(entry)
     return _validated(content, Origin(file, lines))
+
+
+def _small(entry: Entry) -> dict[str, Any]:
+    """What makes a tour of a model short: few pixels, half of the width where it has one."""
+    size = {"data.params.size": min(TOUR_SIDE, entry.declared["size"])}
+    return size | ({"model.params.width": 0.5} if "width" in entry.params else {})
 
 
 def _factor(entry: Entry, name: str) -> dict[str, Any]:

@@ -60,6 +60,12 @@ def parse_yaml(text: str, origin: str) -> tuple[dict[str, Any], Lines]:
         node = loader.get_single_node()
         reader = _Reader(loader, origin)
         value = reader.value(node, "") if node is not None else None
+    except InvalidInput:
+        raise
+    except RecursionError:
+        raise InvalidInput(f"{origin}: is nested too deeply") from None
+    except ValueError as error:  # a number of thousands of digits
+        raise InvalidInput(f"{origin}: {error}") from None
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = f":{mark.line + 1}" if mark else ""

@@ -182,7 +182,7 @@ def test_more_seeds_extend_the_same_parent_and_are_named_a_further_look(copy: Pr
     assert [outcome.job.spec.seed for outcome in watcher.outcomes] == [4, 4, 4]
     assert len(connect(copy).find(kind="study")) == 1
     assert (report.effects["n"] == 4).all()
-    assert any("3 then 4 seeds" in note for note in report.notes)
+    assert any("(3 then 4): extended after 1 look" in note for note in report.notes)
     fewer = ablate(seeds=2)
     assert (fewer.effects["n"] == 4).all()
 
@@ -380,3 +380,61 @@ def test_a_plan_without_a_database_tracks_nothing(project: Project) -> None:
 
 def test_the_module_and_the_function_do_not_shadow_each_other() -> None:
     assert callable(research.ablate) and ablation.carry_out is carry_out
+
+
+def test_a_run_that_fails_when_trained_anew_is_told_though_an_older_one_stands(
+    copy: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*args: object) -> None:
+        raise MemoryError("no room")
+
+    monkeypatch.setattr("research.run.assemble", fail)
+    report = ablate(fresh=True)
+    assert not report.complete and len(report.as_json()["failed"]) == 9
+    assert any("9 runs failed when they were trained anew" in note for note in report.notes)
+    assert "no room" in report.as_json()["failed"][0]["error"]
+
+
+def test_runs_of_other_code_that_are_accepted_are_named(
+    copy: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("research.planning.code_digest", lambda spec: "0" * 16)
+    report = ablate(accept_code=True)
+    assert report.complete
+    assert any("9 runs were made by other code than the rest" in note for note in report.notes)
+
+
+def test_a_deleted_run_is_no_part_of_the_report(copy: Project) -> None:
+    tracker = connect(copy)
+    (run,) = tracker.find(kind="run", cell="control", seed="1")
+    tracker._client.delete_run(run.run_id)  # type: ignore[attr-defined]
+    report = research.report("tiny")
+    assert not report.complete and any("1 of 9 runs not run yet" in one for one in report.notes)
+
+
+def test_the_page_tells_the_command_that_repeats_the_study(copy: Project) -> None:
+    more = {"changes": {"optim.params.lr": 0.002}, "factors": ["batch_norm"], "epochs": 1}
+    page = ablate(seeds=1, **more).html.read_text()
+    told = "research ablate tiny --data embedded --factors batch_norm --epochs 1 "
+    assert told + "--set optim.params.lr=0.002 --seeds 1" in page
+
+
+def test_a_plan_that_is_cut_off_is_written_anew(copy: Project) -> None:
+    (parent,) = connect(copy).find(kind="study")
+    (file,) = (copy.runs / "artifacts").rglob("plan.json")
+    file.write_text(file.read_text()[:500])
+    assert ablate().complete
+    assert read_plan(connect(copy), parent.run_id)
+
+
+def test_an_interrupted_wish_for_more_seeds_leaves_no_holes_in_a_smaller_one(
+    copy: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(event: object) -> None:
+        if isinstance(event, Outcome):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        ablate(seeds=5, observe=stop)
+    report = ablate(seeds=3)
+    assert report.complete and len(report.runs) == 9

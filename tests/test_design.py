@@ -131,8 +131,9 @@ def test_tuned_values_go_to_their_cell_alone() -> None:
 def test_select_keeps_the_others_at_their_control_level() -> None:
     one = design.select(study(), ["norm"])
     assert names(one) == ["control", "no-norm"]
-    assert one.base.loss.name == "focal"
-    assert one.base.loss.params == {"label_smoothing": 0.1}
+    before = {cell.name: cell.recipe for cell in design.cells(study())}
+    for cell in design.cells(one):
+        assert cell.recipe == before[cell.name]  # so that finished runs are found
     with pytest.raises(InvalidInput, match="no such factor; did you mean 'norm'"):
         design.select(study(), ["nrm"])
 
@@ -141,7 +142,39 @@ def test_the_base_cannot_be_set_where_a_factor_decides() -> None:
     with pytest.raises(InvalidInput, match="the factor 'loss' decides loss"):
         design.with_base(study(), {"loss.params.gamma": 1.0})
     alone = design.with_base(design.select(study(), ["norm"]), {"loss.params.gamma": 1.0})
-    assert alone.base.loss.params["gamma"] == 1.0
+    for cell in design.cells(alone):
+        assert cell.recipe.loss.params == {"gamma": 1.0, "label_smoothing": 0.1}
+    with pytest.raises(InvalidInput, match="the factor 'loss' decides loss"):
+        design.with_base(study(), {"loss": "focal"})
+
+
+def test_a_control_level_may_not_drop_what_the_base_states() -> None:
+    factors = {
+        "loss": {
+            "path": "loss",
+            "levels": {
+                "focal_2": {"name": "focal", "params": {"gamma": 2.0}},
+                "ce": "cross_entropy",
+            },
+            "control": "focal_2",
+        }
+    }
+    loss = {"name": "focal", "params": {"gamma": 1.0, "label_smoothing": 0.1}}
+    lossy = Study.model_validate(
+        {"name": "x", "base": {"model": "alexnet", "loss": loss}, "factors": factors}
+    )
+    with pytest.raises(InvalidInput, match=r"base\.loss, whose label_smoothing would be lost"):
+        design.cells(lossy)
+
+
+@pytest.mark.parametrize("path", ["data", "data.name"])
+def test_where_data_comes_from_is_one_for_all_cells(path: str) -> None:
+    factors = {"source": {"path": path, "levels": {"a": "embedded", "b": "x.csv"}, "control": "a"}}
+    mixed = Study.model_validate({"name": "x", "base": {"model": "alexnet"}, "factors": factors})
+    with pytest.raises(InvalidInput, match="all cells are run on the same data"):
+        design.cells(mixed)
+    with pytest.raises(InvalidInput, match="all cells are run on the same data"):
+        design.with_base(study(), {path: "embedded"})
 
 
 def test_names_that_are_too_long_for_a_metric_are_refused() -> None:

@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from research.ablation import carry_out
-from research.executors import Progress
+from research.executors import Outcome, Progress
 from research.planning import Request
 from research.project import Project
 from research.tracking.database import connect
@@ -135,6 +135,26 @@ def test_a_killed_worker_costs_only_its_own_run_and_that_is_begun_once_more(
     assert by_cell["no-smoothing"].status == "FAILED"
     assert "died 2 times (signal 9)" in by_cell["no-smoothing"].tags["error"]
     assert caplog.text.count("a worker died (signal 9)") == 2
+
+
+def test_a_worker_that_dies_idle_is_not_missed(project: Project) -> None:
+    """Two workers, three runs: the one that has nothing left to do is killed."""
+    left = {"runs": 3, "killed": 0}
+
+    def kill(event: object) -> None:
+        if isinstance(event, Outcome):
+            left["runs"] -= 1
+        if isinstance(event, Progress) and left["runs"] == 1 and not left["killed"]:
+            for process in psutil.Process().children():
+                if "worker" in str(process.cmdline()) and process.cpu_percent(0.3) < 20:
+                    process.kill()
+                    left["killed"] += 1
+
+    changes = {"training.epochs": 30}
+    request = Request(seeds=1, changes=changes)
+    done = carry_out("tiny", request, project, executor="processes", workers=2, observe=kill)
+    assert left["killed"] == 1 and not done.failed
+    assert {run.status for run in connect(project).find()} == {"FINISHED"}
 
 
 def test_two_commands_at_once_train_nothing_twice(project: Project) -> None:

@@ -43,7 +43,8 @@ INSIDE = {
     "evaluation": {"metrics", "data", "spec", "training"},
     "checkpoint": {"training"},
     "inspection": {
-        *("registry", "spec", "arithmetic", "assembly", "data", "design", "models", "training"),
+        *("registry", "spec", "arithmetic", "assembly", "data", "design", "errors", "losses"),
+        *("models", "training"),
     },
     "tracking": {"errors", "project"},
     "run": {
@@ -59,7 +60,7 @@ INSIDE = {
         *("errors", "spec", "design", "data", "project", "registry", "studies", "tracking"),
         *("validation", "arithmetic", "inspection"),
     },
-    "parent": {"planning", "spec", "tracking"},
+    "parent": {"planning", "registry", "spec", "tracking"},
     "weights": {"checkpoint", "planning", "project", "tracking"},
     "execution": {
         *("arithmetic", "errors", "executors", "parent", "planning", "project", "provenance"),
@@ -70,7 +71,17 @@ INSIDE = {
         *("registry", "spec", "tracking", "weights"),
     },
     "single": {
-        *("arithmetic", "data", "errors", "inspection", "planning", "project", "registry", "run"),
+        *(
+            "arithmetic",
+            "checkpoint",
+            "data",
+            "errors",
+            "inspection",
+            "planning",
+            "project",
+            "registry",
+            "run",
+        ),
         *("records", "runner", "spec", "tracking", "validation"),
     },
     "cost": {

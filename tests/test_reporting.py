@@ -75,7 +75,6 @@ def plant(tiny: Study, tmp_path: Path) -> Plant:
             "design": "leave_one_out",
             "resolved": {"precision": "fp32", "memory_format": "contiguous"},
             "seeds": list(range(1, seeds + 1)),
-            "looks": [list(range(1, seeds + 1))],
             "data": {
                 "source": "embedded",
                 "digest": "d",

@@ -8,7 +8,6 @@ from __future__ import annotations
 import atexit
 import gc
 import logging
-import os
 import signal
 import sys
 from types import FrameType
@@ -43,9 +42,9 @@ def main() -> None:
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)
-    except BrokenPipeError:  # the reader of a pipe went away: `research models | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(141)
+    except PermissionError as error:
+        typer.echo(f"error: {error.filename}: {error.strerror}; make it accessible", err=True)
+        sys.exit(2)
 
 
 def _collect_seldom() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import sys
 from typing import TYPE_CHECKING
 
 import typer
@@ -76,7 +75,7 @@ def conduct(
                 name, request, project, executor=executor, workers=workers, observe=observe
             )
     except KeyboardInterrupt:
-        command = shlex.join(["research", *sys.argv[1:]])
+        command = shlex.join(console.again())
         err.print(f"stopped; what is finished is kept. Go on with: {command}", markup=False)
         raise typer.Exit(130) from None
     report = reporting.report(done.parent, connect(project), project)

@@ -29,6 +29,11 @@ def err() -> Console:
     return console(sys.stderr)
 
 
+def again() -> list[str]:
+    """The command that goes on with what this one began; ``--fresh`` would begin anew."""
+    return ["research", *(word for word in sys.argv[1:] if word != "--fresh")]
+
+
 def browse() -> str:
     """Where runs can be looked at, as a line."""
     server = os.environ.get("MLFLOW_TRACKING_URI", "")

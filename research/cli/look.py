@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -24,6 +24,7 @@ def studies(
 ) -> None:
     """Lists the studies that can be run by name."""
     from research.cli import console
+    from research.errors import InvalidInput
     from research.project import Project
     from research.studies import load_study, study_names
     from research.studies import schema as study_schema
@@ -32,7 +33,13 @@ def studies(
         typer.echo(study_schema(), nl=False)
         return
     project = Project.find()
-    found = [load_study(name, project) for name in study_names(project)]
+    found = []
+    problems: list[str] = []
+    for name in study_names(project):
+        try:
+            found.append(load_study(name, project))
+        except InvalidInput as error:
+            problems += error.problems
     rows = [
         {
             "name": study.name,
@@ -45,7 +52,15 @@ def studies(
     ]
     if as_json:
         console.print_json(rows)
-        return
+    else:
+        _print_studies(rows)
+    if problems:  # those that can be read are listed all the same
+        raise InvalidInput(*problems)
+
+
+def _print_studies(rows: list[dict[str, Any]]) -> None:
+    from research.cli import console
+
     out = console.out()
     for row in rows:
         out.print(f"{row['name']}: {row['title']}", markup=False)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import shlex
-import sys
 
 import typer
 
 from research import design
 from research.cli import console
 from research.cli.progress import RunLine, live_bars
-from research.planning import Request, find_study, sized
+from research.planning import Request, find_study
 from research.project import Project
 from research.records import Epoch, Step
 from research.reporting import wording
@@ -18,6 +17,7 @@ from research.run import Done
 from research.single import train_one
 from research.spec import RunSpec
 from research.tracking.database import connect
+from research.tracking.lease import Taken
 
 SHOWN = ("test/accuracy", "test/accuracy_no_leak", "test/macro_f1", "test/log_loss", "test/ece")
 
@@ -25,16 +25,19 @@ SHOWN = ("test/accuracy", "test/accuracy_no_leak", "test/macro_f1", "test/log_lo
 def conduct(name: str, seed: int, request: Request, *, as_json: bool) -> None:
     """Trains the control of a study, prints its scores."""
     project = Project.find()
-    study, origin, location = find_study(name, request, project)
+    study, origin, _ = find_study(name, request, project)
     with origin.locating():
-        study = sized(study, "quick" if location.synthetic else "full", request)
         spec = design.seeded(design.cells(study)[0].recipe, seed)
     try:
         done = _train(spec, request, project)
     except KeyboardInterrupt:
-        command = shlex.join(["research", *sys.argv[1:]])
+        command = shlex.join(console.again())
         console.err().print(f"stopped; go on with: {command}", markup=False)
         raise typer.Exit(130) from None
+    except Taken as other:
+        text = f"{other} trains this very run; ask again when it is done"
+        console.err().print(text, markup=False)
+        raise typer.Exit(1) from None
     _print(done, project, as_json=as_json)
 
 

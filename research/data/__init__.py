@@ -85,14 +85,18 @@ class Splits:
 
 
 def first(split: Split, limit: int | None) -> Split:
-    """First images of each class, in its proportion but at least one; about ``limit`` in all."""
+    """First images of each class, in its proportion but at least one; ``limit`` in all."""
     if limit is None or limit >= len(split):
         return split
     labels = np.asarray(split.labels)
-    kept = []
-    for label in np.unique(labels):
-        rows = np.flatnonzero(labels == label)
-        kept.append(rows[: max(1, round(limit * len(rows) / len(labels)))])
+    present, counts = np.unique(labels, return_counts=True)
+    exact = limit * counts / len(labels)
+    taken = np.maximum(1, np.floor(exact).astype(int))
+    for place in np.argsort(taken - exact)[: max(0, limit - taken.sum())]:
+        taken[place] += 1  # the largest remainders
+    kept = [
+        np.flatnonzero(labels == label)[:count] for label, count in zip(present, taken, strict=True)
+    ]
     return split.take(np.sort(np.concatenate(kept)))
 
 

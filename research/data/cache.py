@@ -11,6 +11,7 @@ import fcntl
 import hashlib
 import json
 import logging
+import re
 import shutil
 import tempfile
 import time
@@ -29,6 +30,7 @@ from research.project import cache_folder
 from research.provenance import PACKAGE, source_digest
 from research.spec import content_hash
 
+MAX_CLASSES = 300  # MLflow takes 1,000 metrics at once, three of them a class
 log = logging.getLogger("research")
 # What every source decodes with: a change of these, or of the source's own file, decodes anew.
 SHARED = [PACKAGE / "data" / f"{name}.py" for name in ("__init__", "cache", "splitting", "faces")]
@@ -39,11 +41,20 @@ def load(location: Location, params: Mapping[str, Any]) -> Splits:
     entry = registry.sources.entry(location.source)
     complete = registry.sources.params(location.source, params)
     code = source_digest(dict.fromkeys([entry.file, *SHARED], frozenset()))
-    key = content_hash([location.source, complete, content_digest(location.path), code])
+    try:
+        content = content_digest(location.path)
+    except OSError as error:
+        raise InvalidInput(f"data {error.filename}: {error.strerror}") from None
+    key = content_hash([location.source, complete, content, code])
     place = cache_folder() / "data" / key
     if not (place / "data.json").is_file():
         _fill(place, location, complete)
-    return _read(place, location)
+    try:
+        return _read(place, location)
+    except (OSError, ValueError, KeyError, EOFError):  # cut off by a full disk: decoded anew
+        shutil.rmtree(place, ignore_errors=True)
+        _fill(place, location, complete)
+        return _read(place, location)
 
 
 def content_digest(path: Path | None) -> str:
@@ -114,6 +125,13 @@ def check(decoded: Decoded, location: Location) -> None:
         for name in SPLITS
         if len(getattr(decoded, name)) == 0
     ]
+    odd = [name for name in decoded.classes if not re.fullmatch(r"[\w. -]+", name)]
+    problems += [
+        f"{where}: class {name!r}: letters, digits, '_', '-', '.' and blanks only; rename it"
+        for name in odd
+    ]
+    if len(decoded.classes) > MAX_CLASSES:
+        problems.append(f"{where}: {len(decoded.classes)} classes, at most {MAX_CLASSES}")
     counts = np.bincount(decoded.train.labels, minlength=len(decoded.classes))
     if len(decoded.train):
         problems += [

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from research.data import EMOTIONS, Decoded, Split
-from research.data.splitting import split_off
+from research.data.splitting import three_ways
 from research.errors import InvalidInput, suggest
 from research.registry import Fraction, sources
 
@@ -35,11 +35,12 @@ class Row(NamedTuple):
 
 
 def accepts(path: Path) -> bool:
-    """Whether a path is a table whose header has a column of pixels."""
+    """Whether a path is a table whose header has a column of pixels or of emotions."""
     if path.suffix.lower() != ".csv" or not path.is_file():
         return False
     with path.open(encoding="utf-8-sig", errors="replace") as stream:
-        return "pixels" in stream.readline(4096).lower()
+        header = stream.readline(4096).lower()
+    return "pixels" in header or "emotion" in header
 
 
 @sources.register()
@@ -47,7 +48,7 @@ def fer2013(path: Path, *, val_fraction: Fraction = 0.1, test_fraction: Fraction
     """A csv with the columns emotion, pixels and, mostly, Usage.
 
     The fractions are used only where there is no Usage. Raises `InvalidInput` with file, line and
-    value for the first row that is wrong.
+    value for a row that is wrong.
     """
     images: dict[str, list[NDArray[np.uint8]]] = {part: [] for part in USAGES.values()}
     labels: dict[str, list[int]] = {part: [] for part in USAGES.values()}
@@ -64,8 +65,7 @@ def fer2013(path: Path, *, val_fraction: Fraction = 0.1, test_fraction: Fraction
                 labels[row.part].append(row.label)
     splits = {part: _split(images[part], labels[part]) for part in images}
     if not has_usage:
-        rest, splits["test"] = split_off(splits["train"], test_fraction)
-        splits["train"], splits["val"] = split_off(rest, val_fraction / (1 - test_fraction))
+        return Decoded(*three_ways(splits["train"], val_fraction, test_fraction), EMOTIONS)
     return Decoded(**splits, classes=EMOTIONS)
 
 

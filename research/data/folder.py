@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,8 +22,9 @@ SPLIT_FOLDERS = {
     "val": ("val", "valid", "validation"),
     "test": ("test", "testing"),
 }
-SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"}
+SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".gif"}
 MAX_SIDE = 8192
+log = logging.getLogger("research")
 
 
 def accepts(path: Path) -> bool:
@@ -66,8 +68,10 @@ def _files(path: Path, split: str) -> dict[str, list[Path]] | None:
             name = item.name.lower()
             if name in found:
                 raise InvalidInput(f"{item}: two folders for the class '{name}'")
-            files = (file for file in item.iterdir() if file.suffix.lower() in SUFFIXES)
-            found[name] = sorted(files)
+            files = sorted(file for file in item.iterdir() if not file.name.startswith("."))
+            found[name] = [file for file in files if file.suffix.lower() in SUFFIXES]
+            if others := len(files) - len(found[name]):
+                log.warning("%s: %d files that are no images are passed over", item, others)
     return found
 
 
@@ -90,13 +94,14 @@ def _decode(files: dict[str, list[Path]], names: Sequence[str], side: int | None
     problems: list[str] = []
     for file, _ in pairs:
         try:
-            images.append(read_image(file))
+            image = read_image(file)
+            images.append(image if side is None else _resized(image, side))
         except InvalidInput as error:
             problems += error.problems
     if problems:
         raise InvalidInput(*problems)
     labels = np.array([label for _, label in pairs], dtype=np.int64)
-    return Split(_stacked(images, side), labels)
+    return Split(_stacked(images), labels)
 
 
 def read_image(file: Path) -> NDArray[np.uint8]:
@@ -107,8 +112,7 @@ def read_image(file: Path) -> NDArray[np.uint8]:
             with Image.open(file) as image:
                 if max(image.size) > MAX_SIDE:
                     raise InvalidInput(f"{file}: {image.size} pixels, at most {MAX_SIDE} a side")
-                grey = image.mode in ("1", "L", "LA")
-                pixels = np.asarray(image.convert("L" if grey else "RGB"))
+                pixels = _eight_bits(image)
     except InvalidInput:
         raise
     except Exception as error:  # a broken image makes Pillow raise almost anything
@@ -117,14 +121,23 @@ def read_image(file: Path) -> NDArray[np.uint8]:
     return pixels[..., None] if pixels.ndim == 2 else pixels
 
 
-def _stacked(images: list[NDArray[np.uint8]], side: int | None) -> NDArray[np.uint8]:
+def _eight_bits(image: Image.Image) -> NDArray[np.uint8]:
+    """An open image to its pixels, grey or colour; what has more bits is scaled, never cut."""
+    if image.mode.startswith("I"):
+        deep = np.asarray(image).astype(np.float64)
+        return np.rint(deep / 257 if deep.max() > 255 else deep).clip(0, 255).astype(np.uint8)
+    if image.mode == "F":
+        raise InvalidInput(f"{image.filename}: holds fractions; save it with 8 bits a pixel")  # type: ignore[attr-defined]
+    grey = image.mode in ("1", "L", "LA")
+    return np.asarray(image.convert("L" if grey else "RGB"))
+
+
+def _stacked(images: list[NDArray[np.uint8]]) -> NDArray[np.uint8]:
     """Images to one array; colour if any is, one size."""
     if not images:
         return np.zeros((0, 1, 1, 1), dtype=np.uint8)
     sizes = sorted({image.shape[:2] for image in images})
-    if side is not None:
-        images = [_resized(image, side) for image in images]
-    elif len(sizes) > 1:
+    if len(sizes) > 1:
         raise InvalidInput(
             f"images of {len(sizes)} sizes, from {sizes[0]} to {sizes[-1]}; say what size to bring "
             "them to, in pixels: --set data.params.side=96"

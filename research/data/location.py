@@ -51,7 +51,7 @@ def locate(name: str, folder: Path | None = None) -> Location:
     folder = folder or Path.cwd()
     if name == AUTO:
         if chosen := os.environ.get("RESEARCH_DATA"):
-            return _named(chosen, folder, "RESEARCH_DATA")
+            return _named(chosen, Path.cwd(), "RESEARCH_DATA")
         if found := _fer2013(folder):
             return _at(found, "found under ./data")
         return Location(EMBEDDED, None, "no FER2013 under ./data, no RESEARCH_DATA, no --data")
@@ -85,7 +85,10 @@ def _fer2013(folder: Path) -> Path | None:
 
 def _at(path: Path, why: str) -> Location:
     path = path.resolve()
-    source = _source_of(path)
+    try:
+        source = _source_of(path)
+    except OSError as error:
+        raise InvalidInput(f"data '{path}': {error.strerror}") from None
     if source is None:
         known = "; ".join(
             f"{name}: {registry.sources.entry(name).about}"

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from research.data import EMOTIONS, Decoded, Split
-from research.data.splitting import split_off
+from research.data.splitting import three_ways
 from research.errors import InvalidInput
 from research.registry import Fraction, sources
 
@@ -39,9 +39,7 @@ def npz(path: Path, *, val_fraction: Fraction = 0.1, test_fraction: Fraction = 0
         groups = np.unique(arrays["groups"], return_inverse=True)[1].astype(np.int64)
     everything = Split(images, labels, groups=groups)
     if "usage" not in arrays:
-        rest, test = split_off(everything, test_fraction)
-        train, val = split_off(rest, val_fraction / (1 - test_fraction))
-        return Decoded(train, val, test, classes)
+        return Decoded(*three_ways(everything, val_fraction, test_fraction), classes)
     usage = _whole(arrays, "usage", len(images), 3, path)
     train, val, test = (everything.take(np.flatnonzero(usage == code)) for code in range(3))
     return Decoded(train, val, test, classes)

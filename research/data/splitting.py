@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from research.data import Split
+from research.errors import InvalidInput
 
 # The split never depends on a run's seed: all runs of all studies share it.
 SPLIT_SEED = 2013
@@ -41,6 +42,17 @@ def copies_of(images: NDArray[np.uint8]) -> NDArray[np.int64]:
 
 
 def split_off(split: Split, fraction: float) -> tuple[Split, Split]:
-    """A split to (the rest, about ``fraction`` of it held out)."""
-    out = held_out(split.labels, fraction, copies_of(split.images))
+    """A split to (the rest, about ``fraction`` of it held out), persons and copies undivided."""
+    together = copies_of(split.images) if split.groups is None else split.groups
+    out = held_out(split.labels, fraction, together)
     return split.take(np.flatnonzero(~out)), split.take(np.flatnonzero(out))
+
+
+def three_ways(split: Split, val: float, test: float) -> tuple[Split, Split, Split]:
+    """A split to training, validation and test parts of the fractions given."""
+    if val + test >= 1:
+        raise InvalidInput(
+            f"data.params.val_fraction {val} and test_fraction {test}: nothing is left to train on"
+        )
+    rest, tested = split_off(split, test)
+    return (*split_off(rest, val / (1 - test)), tested)

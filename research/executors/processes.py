@@ -17,7 +17,7 @@ from research.executors import Event, Outcome, Runner, Started
 from research.registry import executors
 
 log = logging.getLogger("research")
-STOP_S = 20.0  # for a process to record that it was stopped
+STOP_S = 20.0  # for a process to record that it was stopped, or to draw its last pictures
 TRIES = 2  # a job whose process dies is begun once more
 
 
@@ -47,7 +47,7 @@ def processes(run: Runner, jobs: Sequence[Any], workers: int) -> Iterator[Event]
                     continue
                 try:
                     event = worker.pipe.recv()
-                except (EOFError, ConnectionResetError):
+                except (EOFError, OSError):
                     yield from _bury(worker, waiting, deaths)
                     crew[place] = _hire(run, place, workers)
                     yield from _hand_out(crew[place], waiting)
@@ -57,9 +57,11 @@ def processes(run: Runner, jobs: Sequence[Any], workers: int) -> Iterator[Event]
                     worker.job = None
                     yield from _hand_out(worker, waiting)
         for worker in crew:
-            worker.pipe.send(None)
+            with contextlib.suppress(OSError):  # one that died idle is not missed
+                worker.pipe.send(None)
         for worker in crew:
-            worker.process.wait()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                worker.process.wait(STOP_S)
     finally:
         _dismiss(crew)
 
@@ -75,7 +77,7 @@ def _hire(run: Runner, place: int, workers: int) -> Worker:
     command = [sys.executable, "-m", "research.executors.worker", str(number)]
     process = subprocess.Popen(command, pass_fds=[number])
     theirs.close()
-    with contextlib.suppress(BrokenPipeError):
+    with contextlib.suppress(OSError):
         ours.send(run.share(place, workers))
     return Worker(process, ours)
 
@@ -84,7 +86,7 @@ def _hand_out(worker: Worker, waiting: deque[Any]) -> Iterator[Started]:
     if waiting:
         worker.job = waiting.popleft()
         # A process that died since is noticed at the next look at its pipe.
-        with contextlib.suppress(BrokenPipeError):
+        with contextlib.suppress(OSError):
             worker.pipe.send(worker.job)
         yield Started(worker.job)
 

@@ -20,15 +20,16 @@ from research.executors import conduct
 
 def work(pipe: Connection) -> None:
     """Serves one pipe."""
+    run = pipe.recv()
     try:
-        run = pipe.recv()
         while (job := pipe.recv()) is not None:
             with contextlib.closing(conduct(run, job)) as events:
                 for event in events:
                     pipe.send(event)
         run.finish()
-    except (Interrupted, EOFError, BrokenPipeError, ConnectionResetError):
-        os._exit(1)  # the run in hand is recorded; its pictures are not waited for
+    except (Interrupted, EOFError, OSError):
+        run.finish()  # the run in hand is recorded, and those before it get their pictures
+        os._exit(1)
 
 
 def _stop(number: int, frame: FrameType | None) -> None:
@@ -39,4 +40,5 @@ if __name__ == "__main__":
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all; the first process decides
     signal.signal(signal.SIGTERM, _stop)
-    work(Connection(int(sys.argv[1])))
+    with contextlib.suppress(EOFError, OSError, Interrupted):
+        work(Connection(int(sys.argv[1])))

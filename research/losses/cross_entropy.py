@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from research.losses.weighting import check_length, class_weights
-from research.registry import Fraction, losses
+from research.registry import Fraction, NonNegative, losses
 
 
 class CrossEntropy(nn.Module):
@@ -34,7 +34,7 @@ class CrossEntropy(nn.Module):
 def cross_entropy(
     class_counts: Sequence[int] | None,
     *,
-    weight: Literal["balanced"] | list[float] | None = None,
+    weight: Literal["balanced"] | list[NonNegative] | None = None,
     label_smoothing: Fraction = 0.0,
 ) -> nn.Module:
     """Cross-entropy; ``weight`` is a value a class, or ``balanced`` by the training images."""

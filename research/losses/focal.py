@@ -47,7 +47,7 @@ def focal(
     class_counts: Sequence[int] | None,
     *,
     gamma: NonNegative = 2.0,
-    alpha: Literal["balanced"] | float | list[float] | None = None,
+    alpha: Literal["balanced"] | NonNegative | list[NonNegative] | None = None,
     label_smoothing: Fraction = 0.0,
 ) -> nn.Module:
     """Focal loss; ``alpha`` is one scale, a value a class, or ``balanced`` by training images."""

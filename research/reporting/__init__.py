@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import tempfile
 import time
@@ -14,7 +15,7 @@ import pandas as pd
 from research.project import Project
 from research.reporting import pictures, wording
 from research.reporting.effects import cells_table, context, effects, effects_table
-from research.reporting.frame import Frame, find_parent, read_frame
+from research.reporting.frame import LOOKS, Frame, find_parent, read_frame
 from research.reporting.page import cell_rows, page
 from research.stats import Effect
 from research.tracking import Point, Tracker
@@ -44,7 +45,8 @@ class Report:
         columns = ["cell", "fold", "seed", "run_id", "status", "fingerprint"]
         runs = self.runs[columns].astype(object)
         rows = self.effects.astype(object)
-        failed = self.runs[self.runs["status"] == "FAILED"][["cell", "seed", "run_id", "error"]]
+        failed = self.runs[(self.runs["status"] == "FAILED") | (self.runs["error"] != "")]
+        failed = failed[["cell", "seed", "run_id", "error"]]
         return {
             "study": self.study,
             "parent_run_id": self.parent_run_id,
@@ -74,7 +76,7 @@ def report(name: str, tracker: Tracker, project: Project) -> Report:
     return Report(
         study=frame.study.name,
         parent_run_id=parent.run_id,
-        complete=bool((frame.runs["status"] == "FINISHED").all()),
+        complete=bool(((frame.runs["status"] == "FINISHED") & (frame.runs["error"] == "")).all()),
         effects=effects_table(found),
         cells=cells,
         runs=frame.runs,
@@ -127,9 +129,15 @@ def _log(frame: Frame, found: list[Effect], cells: pd.DataFrame) -> None:
         values[f"mean/{row['cell']}"] = row["mean"]
         values[f"sd/{row['cell']}"] = row["sd"]
     now = int(time.time() * 1000)
-    points = [Point(name, value, 0, now) for name, value in values.items() if pd.notna(value)]
+    known = frame.parent.metrics
+    points = [
+        Point(name, value, 0, now)
+        for name, value in values.items()
+        if pd.notna(value) and known.get(name) != value
+    ]
     frame.tracker.log(frame.parent.run_id, points)
-    frame.tracker.set_tags(frame.parent.run_id, {"mlflow.note.content": _note(frame, found)})
+    tags = {"mlflow.note.content": _note(frame, found), LOOKS: json.dumps(frame.looks)}
+    frame.tracker.set_tags(frame.parent.run_id, tags)
 
 
 def _note(frame: Frame, found: list[Effect]) -> str:

@@ -19,6 +19,7 @@ from research.tracking import Point, Tracked, Tracker
 from research.tracking.recording import TEST_ACCESSES
 from research.yaml_source import parse_yaml
 
+LOOKS = "looks"  # the parent's tag
 CURVES = ("train/loss", "val/loss", "train/accuracy", "val/accuracy")
 
 
@@ -37,6 +38,14 @@ class Frame:
     def seeds(self) -> list[int]:
         """Every seed of the study, in order."""
         return [int(seed) for seed in self.plan["seeds"]]
+
+    @property
+    def looks(self) -> list[int]:
+        """With how many seeds verdicts were looked at, this look included; only additions count."""
+        before: list[int] = json.loads(self.parent.tags.get(LOOKS, "[]"))
+        ended = self.runs["status"] == "FINISHED"
+        now = int(ended.groupby(self.runs["seed"]).all().sum())
+        return before if not now or (before and now <= before[-1]) else [*before, now]
 
     @property
     def classes(self) -> list[str]:
@@ -148,6 +157,9 @@ def _row(entry: Mapping[str, Any], tracked: Mapping[str, Tracked]) -> dict[str, 
     """One cell and seed: what was planned and what became of it."""
     run = tracked.get(entry["run_id"] or "")
     status = run.status if run is not None else ("STALE" if entry["stale"] else "MISSING")
+    error = entry.get("error", "")
+    if error and status != "FINISHED":
+        status = "FAILED"
     tags = run.tags if run is not None else {}
     return {
         "cell": entry["cell"],
@@ -157,10 +169,15 @@ def _row(entry: Mapping[str, Any], tracked: Mapping[str, Tracked]) -> dict[str, 
         "status": status,
         "fingerprint": entry["fingerprint"],
         "diverged": tags.get("diverged") == "true",
-        "error": tags.get("error", ""),
+        "error": error or tags.get("error", ""),
+        "other_code": status == "FINISHED" and _is_other_code(entry),
         "device": tags.get("device", ""),
         "versions": tags.get("versions", ""),
         "commit": tags.get("git_commit", ""),
         "dirty": tags.get("git_dirty") == "true",
         "test_accesses": len(json.loads(tags.get(TEST_ACCESSES, "[]"))),
     }
+
+
+def _is_other_code(entry: Mapping[str, Any]) -> bool:
+    return bool(entry["code_digest"] != entry.get("code_today", entry["code_digest"]))

@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 
 from research import figures
 from research.reporting import pictures, wording
+from research.reporting.effects import correct
 from research.reporting.frame import Frame
 from research.stats import Effect
 
@@ -25,9 +26,13 @@ METHOD = (
     "verdict."
 )
 IMAGES_AND_SEEDS = (
-    "The variance is that of new seeds on new test images, from the runs' own predictions."
+    "Verdicts are about new seeds on new test images: their variance is told from the runs' own "
+    "predictions, and where that of new seeds on these very images is larger, that one is taken."
 )
-SEEDS_ALONE = "The variance is that of new seeds on these test images."
+SEEDS_ALONE = (
+    "Verdicts are about new seeds on these very test images; about new images nothing is said, "
+    "because the metric is not a mean over images or predictions are missing."
+)
 
 
 def page(
@@ -72,7 +77,9 @@ def page(
 def facts(frame: Frame, effects: Sequence[Effect], context: Sequence[Effect]) -> dict[str, Any]:
     """What the page says of the study as a whole."""
     images = frame.plan["data"]["images"]
-    by_image = frame.study.metric == "test/accuracy"
+    everything = [cell["name"] for cell in frame.plan["cells"] if cell["role"] != "context"]
+    by_image = frame.study.metric == "test/accuracy" and correct(frame, everything) is not None
+    wrong = frame.plan["data"].get("wrong_labels")
     counts = f"{images['train']} training, {images['val']} validation, {images['test']} test images"
     return {
         "profile": frame.plan["profile"],
@@ -80,8 +87,7 @@ def facts(frame: Frame, effects: Sequence[Effect], context: Sequence[Effect]) ->
         "cells": len(frame.plan["cells"]),
         "runs": len(frame.runs),
         "seeds": ", ".join(map(str, frame.seeds)),
-        "made": "",
-        "images": f"5 % of its labels wrong on purpose; {counts}",
+        "images": f"{100 * (wrong or 0):.0f} % of its labels wrong on purpose; {counts}",
         "metric": wording.metric_name(frame.study.metric),
         "margin": wording.percent(frame.study.margin),
         "method": METHOD.format(estimand=IMAGES_AND_SEEDS if by_image else SEEDS_ALONE),
@@ -178,15 +184,13 @@ def _rests(frame: Frame) -> list[tuple[str, str]]:
         ("parent run", frame.parent.run_id),
         ("study hash", frame.plan["study_hash"]),
         ("test split", f"opened {int(frame.runs['test_accesses'].sum())} times in all"),
-        ("repeat it with", frame.parent.tags.get("command", shlex.join(repeat(frame)))),
+        ("repeat it with", shlex.join(repeat(frame))),
     ]
 
 
 def repeat(frame: Frame) -> list[str]:
     """The command that repeats a study of an unchanged study file."""
-    seeds = ",".join(map(str, frame.seeds))
-    command = ["research", "ablate", frame.study.name, "--data", frame.plan["data"]["source"]]
-    return [*command, "--profile", frame.plan["profile"], "--seeds", seeds]
+    return [*frame.plan.get("command", []), "--seeds", f"{','.join(map(str, frame.seeds))}"]
 
 
 def _drawn(figure: Figure | None) -> Markup | None:

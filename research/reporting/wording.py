@@ -100,6 +100,13 @@ def incomplete(frame: Frame) -> list[str]:
                 f"{cell}/s{seed}" for cell, seed in zip(rows["cell"], rows["seed"], strict=True)
             ]
             notes.append(f"{len(names)} of {len(frame.runs)} runs {text}: {_some(names)}.")
+    anew = frame.runs[(frame.runs["status"] == "FINISHED") & (frame.runs["error"] != "")]
+    if not anew.empty:
+        names = [f"{c}/s{s}" for c, s in zip(anew["cell"], anew["seed"], strict=True)]
+        notes.append(
+            f"{len(names)} runs failed when they were trained anew; earlier ones are shown: "
+            f"{_some(names)}."
+        )
     diverged = frame.runs[frame.runs["diverged"]]
     if not diverged.empty:
         names = [f"{c}/s{s}" for c, s in zip(diverged["cell"], diverged["seed"], strict=True)]
@@ -129,10 +136,20 @@ def cautions(frame: Frame) -> list[str]:
     if not twice.empty:
         names = [f"{c}/s{s}" for c, s in zip(twice["cell"], twice["seed"], strict=True)]
         notes.append(f"The test split was opened more than once by {_some(names)}.")
-    looks = frame.plan["looks"]
+    if ended["other_code"].any():
+        rows = ended[ended["other_code"]]
+        names = [f"{c}/s{s}" for c, s in zip(rows["cell"], rows["seed"], strict=True)]
+        notes.append(
+            f"{len(names)} runs were made by other code than the rest and are counted because "
+            f"--accept-code was given: {_some(names)}."
+        )
+    looks = frame.looks
     if len(looks) > 1:
-        steps = " then ".join(str(len(look)) for look in looks)
-        notes.append(f"Seeds were added after a look at the results: {steps} seeds.")
+        steps = " then ".join(map(str, looks))
+        notes.append(
+            f"Seeds were added after a look at the results ({steps}): extended after "
+            f"{len(looks) - 1} look{'s' if len(looks) > 2 else ''}."
+        )
     return notes
 
 

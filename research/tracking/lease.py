@@ -13,7 +13,7 @@ import json
 import os
 import platform
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
@@ -91,3 +91,41 @@ def wait_for(folder: Path, name: str) -> Iterator[None]:
     with (folder / f"{name}.lock").open("a") as stream:
         fcntl.flock(stream, fcntl.LOCK_EX)
         yield
+
+
+def is_free(folder: Path, name: str) -> bool:
+    """Whether no process of this machine holds the lock ``name``."""
+    try:
+        with hold(folder, name):
+            return True
+    except Taken:
+        return False
+
+
+@contextlib.contextmanager
+def share(folder: Path, name: str) -> Iterator[Callable[[], bool]]:
+    """Stands among those who work on ``name``.
+
+    Gives a function that tells whether no one else does; after it said so, others wait at the door.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / f"{name}.lock").open("a") as stream:
+        fcntl.flock(stream, fcntl.LOCK_SH)
+
+        def alone() -> bool:
+            try:
+                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return False
+            return True
+
+        yield alone
+
+
+def whose(text: str) -> str:
+    """A note, for people: ``process 12 on host``."""
+    try:
+        lease = json.loads(text)
+        return f"process {int(lease['pid'])} on {lease['host']}"
+    except (ValueError, KeyError, TypeError):
+        return "another process"

@@ -52,6 +52,8 @@ class MlflowTracker:
         return self._uri
 
     def find(self, **tags: str) -> list[Tracked]:
+        if any("'" in value for value in tags.values()):
+            return []  # MLflow's filters have no way to say it, and no tag of ours holds one
         return self._search(" and ".join(f"tags.`{k}` = '{v}'" for k, v in tags.items()))
 
     def running(self) -> list[Tracked]:
@@ -59,9 +61,12 @@ class MlflowTracker:
 
     def get(self, run_id: str) -> Tracked | None:
         try:
-            return self._tracked(self._client.get_run(run_id))
-        except MlflowException:
-            return None
+            run = self._client.get_run(run_id)
+        except MlflowException as error:
+            if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+                return None
+            raise
+        return self._tracked(run) if run.info.lifecycle_stage == "active" else None
 
     def create(self, experiment: str, name: str, tags: Mapping[str, str]) -> str:
         created = self._client.create_run(
@@ -116,7 +121,12 @@ class MlflowTracker:
         if place is None:
             self._client.log_artifacts(run_id, str(folder))
         else:
-            shutil.copytree(folder, place, dirs_exist_ok=True)
+            place.mkdir(parents=True, exist_ok=True)
+            for file in folder.iterdir():
+                # Whole or not at all, whoever else writes or reads it.
+                beside = place / f".{file.name}.{os.getpid()}"
+                shutil.copyfile(file, beside)
+                beside.replace(place / file.name)
 
     def read_file(self, run_id: str, name: str) -> bytes | None:
         place = self._local(run_id)

@@ -51,6 +51,8 @@ class Labels:
             "fingerprint": self.fingerprint,
             "data_digest": self.data_digest,
             "code_digest": self.code_digest,
+            "diverged": "false",
+            "pruned": "false",
             **self.more,
         }
         return tags | ({"mlflow.parentRunId": self.parent} if self.parent else {})
