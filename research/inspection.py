@@ -168,6 +168,7 @@ def choose_arithmetic(recipe: Recipe, splits: Splits, device: torch.device) -> d
 
     What is not ``auto`` is kept. Plain fp32 is left only for a gain of 5 %.
     """
+    check_buildable(recipe, splits)
     training = recipe.training
     precisions = _precisions(device) if training.precision == "auto" else (training.precision,)
     layouts: tuple[str, ...] = ("contiguous", "channels_last")

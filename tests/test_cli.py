@@ -13,6 +13,7 @@ import pytest
 from research.cli import main
 from research.project import Project
 from research.tracking.database import connect
+from research.tracking.lease import Taken
 from tests.conftest import TINY
 
 Call = Callable[..., tuple[int, str, str]]
@@ -104,6 +105,19 @@ def test_a_dry_run_tells_everything_and_tracks_nothing(call: Call, project: Proj
         (("ablate", "tiny", "--device", "tpu"), "--device tpu"),
         (("ablate", "tiny", "--executor", "clster"), "executor 'clster' is not known"),
         (("ablate", "nowhere.yaml"), "nowhere.yaml: cannot be read"),
+        (("ablate", "tiny", "--set", "optim=5"), "optim: 5; give a name, or {name, params}"),
+        (("ablate", "tiny", "--set", "model=null"), "model: null; give a name"),
+        (("ablate", "tiny", "--set", "optim.params.beta1=1"), "Invalid beta parameter"),
+        (("ablate", "tiny", "--set", "data=embedded"), "all cells are run on the same data"),
+        (("ablate", "tiny", "--set", "data.name=x.csv"), "all cells are run on the same data"),
+        (("ablate", "tiny", "--set", "loss=focal"), "'smoothing' decides"),
+        (("ablate", "tiny", "--set", "test.views=ten_crop"), "needs data.params.canvas, larger"),
+        (("ablate", "tiny", "--set", "augment.crop={}"), "larger than the size of 63, or padding"),
+        (("ablate", "tiny", "--set", "data.params.canvas=40"), "40 is less than the size of 63"),
+        (("ablate", "tiny", "--set", "model.param.width=1"), "did you mean 'model.params.width'?"),
+        (("ablate", "tiny", "--set", "training.epochs=" + "9" * 5000), "--set training.epochs"),
+        (("report", "x'y"), "no such study was run"),
+        (("train", "tiny", "--seed", "-1"), "seed: input should be greater than or equal to 0"),
         (("report", "tiny"), "no such study was run"),
         (("train", "alexnt"), "did you mean 'alexnet'?"),
         (("ui", "--port", "0"), "give 1 to 65535"),
@@ -124,6 +138,11 @@ def test_all_errors_are_told_at_once(call: Call) -> None:
         *("--set", "training.batch_size=x"),
     )
     assert code == 2 and err.count("error: ") == 3
+    code, _, err = call(
+        *("ablate", "tiny", "--set", "training.epoch=3", "--design", "foo", "--factors", "mixp"),
+        *("--epochs", "0", "--seeds", "0", "--data", "nowhere.csv"),
+    )
+    assert code == 2 and err.count("error: ") == 6
 
 
 def test_errors_of_a_study_name_file_and_line(call: Call, project: Project) -> None:
@@ -169,6 +188,32 @@ def test_what_auto_was_taken_for_is_kept_for_the_next_time(
     monkeypatch.setattr("research.single.choose_arithmetic", lambda *args: 1 / 0)
     again = json.loads(call(*asked)[1])
     assert (again["run_id"], again["status"]) == (first["run_id"], "reused")
+
+
+def test_a_trained_run_keeps_its_weights_as_a_model(call: Call, project: Project) -> None:
+    code, out, _ = call("train", "tiny", "--epochs", "1", "--json")
+    run = connect(project).get(json.loads(out)["run_id"])
+    assert code == 0 and run is not None and run.tags["model_id"]
+    assert not any((project.runs / "checkpoints").glob("*"))
+
+
+def test_a_run_that_another_command_trains_is_left_to_it(
+    call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def hold(*args: object) -> None:
+        raise Taken("process 12 on host")
+
+    monkeypatch.setattr("research.run.lease.hold", hold)
+    code, out, err = call("train", "tiny", "--epochs", "1")
+    assert (code, out) == (1, "") and "process 12 on host trains this very run" in err
+
+
+def test_a_broken_study_does_not_hide_the_others(call: Call, project: Project) -> None:
+    (project.root / "ablations" / "broken.yaml").write_text("name: [")
+    (project.root / "ablations" / "other.yaml").write_text(TINY)
+    code, out, err = call("studies")
+    assert code == 2 and "tiny" in out
+    assert "broken.yaml" in err and "name: 'tiny' stands in other.yaml" in err
 
 
 def test_studies_and_models_are_listed(call: Call) -> None:

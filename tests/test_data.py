@@ -15,10 +15,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import research
-from research.data import EMOTIONS, SPLITS, Splits, cache, location
+from research.data import EMOTIONS, SPLITS, Split, Splits, cache, first, folder, location
 from research.data.embedded import embedded
 from research.data.splitting import copies_of, held_out
 from research.errors import InvalidInput
+from research.planning import Request, whereabouts
+from research.project import Project
 
 Faces = tuple[NDArray[np.uint8], NDArray[np.int64]]
 WriteCsv = Callable[..., Path]
@@ -448,3 +450,87 @@ def test_the_real_csv_and_npz_are_the_same_data(real_data: Path, tmp_path: Path)
     npz = research.load_data(real_data / "fer2013_mini.npz")
     assert research.load_data(file).digest == npz.digest
     assert json.dumps(npz.class_counts().tolist()) == "[100, 100, 100, 100, 100, 100, 100]"
+
+
+def test_sixteen_bits_are_scaled_not_cut(tmp_path: Path) -> None:
+    deep = (np.arange(64 * 64, dtype=np.uint16) * 16).reshape(64, 64)
+    Image.fromarray(deep).save(tmp_path / "deep.png")
+    pixels = folder.read_image(tmp_path / "deep.png")
+    np.testing.assert_array_equal(pixels[..., 0], np.rint(deep / 257).astype(np.uint8))
+
+
+def test_four_colours_and_few_colours_are_read(tmp_path: Path) -> None:
+    Image.new("CMYK", (8, 8), (0, 255, 255, 0)).save(tmp_path / "print.jpg")
+    assert folder.read_image(tmp_path / "print.jpg").shape == (8, 8, 3)
+    Image.new("P", (8, 8)).save(tmp_path / "few.gif")
+    assert folder.read_image(tmp_path / "few.gif").shape[:2] == (8, 8)
+
+
+def test_files_that_are_no_images_are_passed_over_and_counted(
+    tmp_path: Path, faces: Faces, caplog: pytest.LogCaptureFixture
+) -> None:
+    root = write_folder(tmp_path / "images", faces, ("train", "test"))
+    (root / "train" / "happy" / "notes.txt").write_text("x")
+    research.load_data(root)
+    assert "happy: 1 files that are no images are passed over" in caplog.text
+
+
+def test_persons_are_not_divided_by_a_split_of_our_own(tmp_path: Path, faces: Faces) -> None:
+    images, labels = faces
+    persons = np.arange(len(images)) // 2
+    file = tmp_path / "persons.npz"
+    np.savez(file, images=images, labels=labels, groups=persons)
+    splits = research.load_data(file, val_fraction=0.3, test_fraction=0.3)
+    parts = [set(np.asarray(getattr(splits, name).groups).tolist()) for name in SPLITS]
+    assert not parts[0] & parts[1] and not parts[0] & parts[2] and not parts[1] & parts[2]
+
+
+def test_fractions_that_leave_nothing_are_refused(write_csv: WriteCsv) -> None:
+    file = write_csv(header="emotion,pixels", usage=None)
+    with pytest.raises(InvalidInput, match="nothing is left to train on"):
+        research.load_data(file, val_fraction=0.5, test_fraction=0.5)
+
+
+def test_a_table_without_pixels_names_the_column(write_csv: WriteCsv, tmp_path: Path) -> None:
+    file = tmp_path / "odd.csv"
+    file.write_text("emotion,pixel,Usage\n0,1 2 3,Training\n")
+    with pytest.raises(InvalidInput, match=r"odd.csv:1: no column 'pixels'"):
+        research.load_data(file)
+
+
+@pytest.mark.parametrize("name", ["data.json", "train-images.npy", "test-labels.npy"])
+def test_a_cache_that_was_cut_off_is_made_anew(write_csv: WriteCsv, name: str) -> None:
+    file = write_csv("cut.csv")
+    before = research.load_data(file)
+    place = Path(before.train.images.filename).parent  # type: ignore[attr-defined]
+    (place / name).write_bytes((place / name).read_bytes()[:60])
+    assert research.load_data(file).digest == before.digest
+
+
+def test_class_names_that_cannot_be_tracked_are_told_before_any_run(
+    tmp_path: Path, faces: Faces
+) -> None:
+    root = write_folder(tmp_path / "images", faces, ("train", "test"))
+    for split in ("train", "test"):
+        (root / split / "happy").rename(root / split / "happy (1)")
+    with pytest.raises(InvalidInput, match=r"class 'happy \(1\)': letters, digits"):
+        research.load_data(root)
+
+
+@pytest.mark.parametrize("limit", [7, 10, 11, 20, 27])
+def test_a_limit_is_a_limit_and_every_class_is_there(faces: Faces, limit: int) -> None:
+    images, labels = faces
+    some = first(Split(images, labels), limit)
+    assert len(some) == limit and len(set(some.labels.tolist())) == len(set(labels.tolist()))
+
+
+def test_a_path_is_where_the_user_stands_and_a_study_s_where_the_project_is(
+    project: Project, write_csv: WriteCsv, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inner = project.root / "inner"
+    inner.mkdir()
+    write_csv().rename(inner / "here.csv")
+    monkeypatch.chdir(inner)
+    found = whereabouts(Request(data="here.csv"), "auto", project)
+    assert found.path == inner / "here.csv"
+    assert whereabouts(Request(), "inner/here.csv", project).path == inner / "here.csv"
