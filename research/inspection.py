@@ -5,7 +5,9 @@ Timings are of real training steps on the study's own data; nothing is tracked.
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import json
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -23,7 +25,9 @@ from research.design import seeded
 from research.errors import InvalidInput
 from research.losses import build_loss
 from research.models import check_size, shape_only
-from research.spec import Recipe, Ref
+from research.project import cache_folder
+from research.registry import Entry
+from research.spec import Recipe, Ref, content_hash
 from research.training import EVALUATION_BATCH, predict, train_step
 
 PROBE_STEPS = 3
@@ -91,22 +95,39 @@ def published(names: Iterable[str]) -> list[dict[str, Any]]:
     rows = []
     for name in names:
         entry = registry.models.entry(name)
-        ref, _ = registry.models.check(Ref(name=name))
-        size, channels = entry.declared["size"], entry.declared["channels"]
-        cost = _count(ref.model_dump_json(), CLASSES, size, channels)
+        cost = _published_cost(entry)
         rows.append(
             {
                 "name": entry.name,
                 "family": entry.declared["family"],
-                "size": size,
-                "channels": channels,
-                "parameters": cost.parameters,
-                "macs": cost.macs,
+                "size": entry.declared["size"],
+                "channels": entry.declared["channels"],
+                "parameters": cost["parameters"],
+                "macs": cost["macs"],
                 "factors": list(entry.declared["factors"]),
                 "about": entry.about,
             }
         )
     return rows
+
+
+def _published_cost(entry: Entry) -> dict[str, int]:
+    """A model's size as published; counted once for each state of its source, then remembered."""
+    ref, _ = registry.models.check(Ref(name=entry.name))
+    known = content_hash([entry.name, registry.code_digest(Recipe(model=ref)), torch.__version__])
+    file = cache_folder() / "models" / f"{known}.json"
+    try:
+        remembered: dict[str, int] = json.loads(file.read_text(encoding="utf-8"))
+        return remembered
+    except (OSError, ValueError):
+        cost = _count(
+            ref.model_dump_json(), CLASSES, entry.declared["size"], entry.declared["channels"]
+        )
+    counted = {"parameters": cost.parameters, "macs": cost.macs}
+    with contextlib.suppress(OSError):  # it can be counted again
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(counted), encoding="utf-8")
+    return counted
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ import pytest
 
 from research.cli import main
 from research.project import Project
+from research.registry import models
 from research.tracking.database import connect
 from research.tracking.lease import Taken
 from tests.conftest import TINY
@@ -223,10 +224,28 @@ def test_studies_and_models_are_listed(call: Call) -> None:
     assert {"alexnet_pro", "tiny"} <= {row["name"] for row in json.loads(out)}
     code, out, _ = call("studies", "--schema")
     assert json.loads(out)["title"] == "Study"
-    code, out, _ = call("models")
-    assert code == 0 and "8.92 M" in out
+
+
+def test_models_are_listed_and_one_is_shown_by_layer(
+    call: Call, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("RESEARCH_CACHE", str(tmp_path))
+    some = ("alexnet_pro", "facecnn", "torchvision/resnet18")
+    monkeypatch.setattr(models, "names", lambda: some)
+    for _ in range(2):  # counted, then remembered
+        code, out, err = call("models")
+        assert code == 0 and "8.92 M" in out and "and 1 of torchvision" in err
+    monkeypatch.setattr("research.inspection._count", lambda *args: 1 / 0)
     code, out, _ = call("models", "--json")
-    assert {row["name"] for row in json.loads(out)} >= {"alexnet", "alexnet_pro"}
+    assert [row["parameters"] for row in json.loads(out)] == [8_915_015, 42_582_919]
+    monkeypatch.undo()
+    code, out, _ = call("models", "facecnn", "--json")
+    assert json.loads(out)["layers"][0]["kind"] == "Conv2d"
+    code, out, _ = call("models", "resnet18_d2l")
+    assert code == 0 and "11,176,839 parameters" in out
+    code, out, _ = call("models", "torchvision")
+    assert code == 0 and "torchvision/vit_b_16" in out
+    assert call("models", "alexnt")[0] == 2
 
 
 def test_help_is_there_for_every_command(call: Call) -> None:

@@ -44,7 +44,7 @@ INSIDE = {
     "checkpoint": {"training"},
     "inspection": {
         *("registry", "spec", "arithmetic", "assembly", "data", "design", "errors", "losses"),
-        *("models", "training"),
+        *("models", "project", "training"),
     },
     "tracking": {"errors", "project"},
     "run": {

@@ -42,16 +42,25 @@ FORMS = [
 PROSE = {"stem_channels": 64, "head": "pool_linear"}
 
 
-def net_of(name: str, **more: Any) -> torch.nn.Module:
-    torch.manual_seed(0)
-    return research.build_model(name, 5, size=64, **{"in_channels": 3, **more})
+def side_of(name: str) -> int:
+    return int(min(64, registry.models.entry(name).declared["size"]))
+
+
+def net_of(name: str, seed: int = 0, **more: Any) -> torch.nn.Module:
+    torch.manual_seed(seed)
+    narrow = {"width": 0.25} if "width" in registry.models.entry(name).params else {}
+    return research.build_model(name, 5, size=side_of(name), **{"in_channels": 3, **narrow, **more})
+
+
+def images_for(name: str, count: int, channels: int = 3) -> torch.Tensor:
+    return torch.randn(count, channels, side_of(name), side_of(name))
 
 
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("name", MODELS)
 def test_a_net_maps_images_to_logits_in_both_layouts(name: str, channels: int) -> None:
     net = net_of(name, in_channels=channels).eval()
-    images = torch.randn(3, channels, 64, 64)
+    images = images_for(name, 3, channels)
     with torch.inference_mode():
         logits = net(images)
         last = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -63,7 +72,7 @@ def test_a_net_maps_images_to_logits_in_both_layouts(name: str, channels: int) -
 @pytest.mark.parametrize("name", MODELS)
 def test_the_gradient_reaches_every_parameter(name: str) -> None:
     net = net_of(name).train()
-    torch.nn.functional.cross_entropy(net(torch.randn(4, 3, 64, 64)), torch.arange(4)).backward()
+    torch.nn.functional.cross_entropy(net(images_for(name, 4)), torch.arange(4)).backward()
     for path, parameter in net.named_parameters():
         assert parameter.grad is not None and torch.isfinite(parameter.grad).all(), path
 
@@ -97,9 +106,8 @@ def test_a_builder_is_tried_by_one_of_its_names() -> None:
 @pytest.mark.parametrize("name", MODELS)
 def test_the_same_seed_makes_the_same_net_and_its_state_goes_round(name: str) -> None:
     one, same = net_of(name).eval(), net_of(name).eval()
-    torch.manual_seed(1)
-    other = research.build_model(name, 5, size=64, in_channels=3).eval()
-    images = torch.randn(2, 3, 64, 64)
+    other = net_of(name, seed=1).eval()
+    images = images_for(name, 2)
     with torch.inference_mode():
         assert torch.equal(one(images), same(images))
         assert not torch.equal(one(images), other(images))
