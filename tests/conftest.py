@@ -57,6 +57,15 @@ seeds: 3
 """
 
 
+SLOWEST = ("test_faults", "test_ablation", "test_run", "test_server", "test_cli", "test_models")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The slowest files come first, so that two processes end at about the same time."""
+    places = {name: place for place, name in enumerate(SLOWEST)}
+    items.sort(key=lambda item: places.get(item.path.stem, len(places)))
+
+
 @pytest.fixture(scope="session", autouse=True)
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """One cache of decoded data for the whole session, all of its processes included."""

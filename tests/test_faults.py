@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -16,6 +17,7 @@ from research.ablation import carry_out
 from research.executors import Outcome, Progress
 from research.planning import Request
 from research.project import Project
+from research.tracking import lease
 from research.tracking.database import connect
 from tests.conftest import TINY
 
@@ -140,13 +142,16 @@ def test_a_killed_worker_costs_only_its_own_run_and_that_is_begun_once_more(
 def test_a_worker_that_dies_idle_is_not_missed(project: Project) -> None:
     """Two workers, three runs: the one that has nothing left to do is killed."""
     left = {"runs": 3, "killed": 0}
+    tracker = connect(project)
 
     def kill(event: object) -> None:
         if isinstance(event, Outcome):
             left["runs"] -= 1
         if isinstance(event, Progress) and left["runs"] == 1 and not left["killed"]:
+            notes = [run.tags[lease.TAG] for run in tracker.running() if run.tags["kind"] == "run"]
+            busy = {json.loads(note)["pid"] for note in notes}
             for process in psutil.Process().children():
-                if "worker" in str(process.cmdline()) and process.cpu_percent(0.3) < 20:
+                if "worker" in str(process.cmdline()) and process.pid not in busy:
                     process.kill()
                     left["killed"] += 1
 
