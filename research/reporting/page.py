@@ -87,7 +87,8 @@ def facts(frame: Frame, effects: Sequence[Effect], context: Sequence[Effect]) ->
         "cells": len(frame.plan["cells"]),
         "runs": len(frame.runs),
         "seeds": ", ".join(map(str, frame.seeds)),
-        "images": f"{100 * (wrong or 0):.0f} % of its labels wrong on purpose; {counts}",
+        "images": counts
+        + (f"; {100 * wrong:.0f} % of the labels are wrong on purpose" if wrong else ""),
         "metric": wording.metric_name(frame.study.metric),
         "margin": wording.percent(frame.study.margin),
         "method": METHOD.format(estimand=IMAGES_AND_SEEDS if by_image else SEEDS_ALONE),
