@@ -169,7 +169,7 @@ def prepare(
         _check_differ(cells)
     data = {cell.name: load(location, own_params(cell.recipe)) for cell in cells}
     digest = data["control"].digest
-    declared = content_hash([study.question_hash, digest])
+    declared = arithmetic_hash(cells[0].recipe, digest)
     resolved = _resolve(cells[0].recipe, data["control"], declared, request, tracker)
     study, cells = _with_resolved(study, cells, resolved)
     study_hash = content_hash([study.question_hash, digest])
@@ -223,7 +223,7 @@ def _resolve(
     training = recipe.training
     if "auto" not in (training.precision, training.memory_format):
         return {"precision": training.precision, "memory_format": training.memory_format}
-    if known := resolved_before(tracker, "study", declared):
+    if known := resolved_before(tracker, declared):
         return known
     from research.arithmetic import find_device
     from research.inspection import choose_arithmetic
@@ -231,9 +231,18 @@ def _resolve(
     return choose_arithmetic(recipe, splits, find_device(request.device))
 
 
-def resolved_before(tracker: Tracker, kind: str, declared: str) -> dict[str, str] | None:
-    """What ``auto`` was taken for by the latest run of a kind that was declared the same."""
-    for run in tracker.find(kind=kind, declared_hash=declared):
+def arithmetic_hash(recipe: Recipe, data_digest: str) -> str:
+    """Hash of what ``auto`` is decided by: net, input, batch, and what is asked of arithmetic.
+
+    Designs, factors and seeds of one system share it, so that they share their runs as well.
+    """
+    training = recipe.training.model_dump(include={"batch_size", "precision", "memory_format"})
+    return content_hash([recipe.model.model_dump(), recipe.data.params, training, data_digest])
+
+
+def resolved_before(tracker: Tracker, declared: str) -> dict[str, str] | None:
+    """What ``auto`` was taken for the last time that it was decided by the same."""
+    for run in tracker.find(declared_hash=declared):
         known: dict[str, str] = json.loads(run.tags["resolved"])
         return known
     return None

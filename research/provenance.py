@@ -74,7 +74,9 @@ def git_state(folder: Path) -> tuple[str, bool]:
         return done.stdout.strip() if done.returncode == 0 else ""
 
     commit = git("rev-parse", "HEAD")
-    return commit, bool(commit and git("status", "--porcelain", "--", "*.py", "*.yaml"))
+    return commit, bool(
+        commit and git("status", "--porcelain", "--untracked-files=no", "--", "*.py", "*.yaml")
+    )
 
 
 @functools.cache

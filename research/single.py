@@ -10,13 +10,13 @@ from research.checkpoint import Checkpoint
 from research.data.cache import load
 from research.errors import InvalidInput
 from research.inspection import check_buildable, choose_arithmetic
-from research.planning import Request, own_params, resolved_before, whereabouts
+from research.planning import Request, arithmetic_hash, own_params, resolved_before, whereabouts
 from research.project import Project
 from research.records import Epoch, Step
 from research.registry import code_digest
 from research.run import Done, Job
 from research.runner import Runner
-from research.spec import RunSpec, content_hash, fingerprint
+from research.spec import RunSpec, fingerprint
 from research.tracking import experiment_name
 from research.tracking.database import connect
 from research.tracking.recording import Labels, reconcile
@@ -39,8 +39,8 @@ def train_one(
     check_buildable(recipe, splits)
     tracker = connect(project)
     reconcile(tracker)
-    declared = content_hash([recipe.spec_hash, splits.digest])
-    arithmetic = resolved_before(tracker, "run", declared)
+    declared = arithmetic_hash(recipe, splits.digest)
+    arithmetic = resolved_before(tracker, declared)
     if arithmetic is None:
         arithmetic = choose_arithmetic(recipe, splits, device)
     spec = RunSpec.model_validate(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 from collections.abc import Iterator
@@ -438,3 +439,31 @@ def test_an_interrupted_wish_for_more_seeds_leaves_no_holes_in_a_smaller_one(
         ablate(seeds=5, observe=stop)
     report = ablate(seeds=3)
     assert report.complete and len(report.runs) == 9
+
+
+def test_subsets_designs_and_seeds_share_what_auto_was_taken_for(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tracker = MemoryTracker()
+    auto = {"training.memory_format": "auto"}
+    first = prepare("tiny", Request(changes=auto), project, tracker)
+    tags = {"resolved": json.dumps(first.resolved), "declared_hash": first.declared_hash}
+    tracker.create("ablate/tiny", "tiny", tags)
+    monkeypatch.setattr("research.inspection.choose_arithmetic", lambda *args: 1 / 0)
+    for more in ({"factors": ["smoothing"]}, {"seeds": 7}, {"design": "full_factorial"}):
+        plan = prepare("tiny", Request(changes=auto, **more), project, tracker)  # type: ignore[arg-type]
+        assert plan.runs[0].fingerprint == first.runs[0].fingerprint
+
+
+def test_cells_that_know_one_class_only_are_told(copy: Project) -> None:
+    tracker = connect(copy)
+    for run in tracker.find(kind="run", cell="no-batch_norm"):
+        content = tracker.read_file(run.run_id, "predictions.npz")
+        assert content is not None
+        with np.load(io.BytesIO(content)) as arrays:
+            parts = dict(arrays)
+        parts["logits"][:, 3] = 1000
+        (place,) = (copy.runs / "artifacts").rglob(f"{run.run_id}/artifacts/predictions.npz")
+        np.savez_compressed(place, **parts)
+    notes = research.report("tiny").notes
+    assert any(note.startswith("no-batch_norm: the nets answer with one class") for note in notes)

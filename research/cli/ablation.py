@@ -95,6 +95,8 @@ def heading(plan: Plan) -> list[str]:
     training = plan.cells[0].recipe.training
     params = plan.cells[0].recipe.data.params
     limit = f", at most {params['train_limit']:,} for training" if params["train_limit"] else ""
+    if params["eval_limit"]:
+        limit += f", {params['eval_limit']:,} for each of validation and test"
     lines = [
         f"study     {study.name}: {study.title}" if study.title else f"study     {study.name}",
         f"profile   {plan.profile}: {len(plan.cells)} cells x {len(study.seeds)} seeds, "

@@ -36,6 +36,9 @@ class Split:
     def __len__(self) -> int:
         return len(self.labels)
 
+    def __repr__(self) -> str:
+        return f"Split({len(self)} images {self.images.shape[1:]})"
+
     def take(self, rows: NDArray[np.int64]) -> Split:
         """Only the rows given, in their order."""
         parts = (self.images, self.labels, self.soft_labels, self.groups, self.leaked)

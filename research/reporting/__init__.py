@@ -72,6 +72,7 @@ def report(name: str, tracker: Tracker, project: Project) -> Report:
         _log(frame, found, cells)
         shutil.rmtree(folder, ignore_errors=True)
         shutil.copytree(beside, folder)
+        folder.chmod(0o755)  # a temporary folder is its owner's alone
     missing = wording.incomplete(frame)
     return Report(
         study=frame.study.name,

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from research.reporting.frame import Frame
 from research.stats import MIN_SEEDS, Effect
 
+ONE_CLASS = 0.99  # share of the answers from which on a net is said to know one class only
+
 
 def percent(value: float, digits: int = 1) -> str:
     """A fraction as percent, or a dash."""
@@ -117,9 +119,26 @@ def incomplete(frame: Frame) -> list[str]:
     return notes
 
 
+def _collapsed(frame: Frame) -> list[str]:
+    """Which cells say one class of nearly every test image, and what that alone would score."""
+    found, commonest = [], 0.0
+    for cell in frame.plan["cells"]:
+        counts = frame.confusion(cell["name"])
+        if counts.any() and counts.sum(0).max() >= ONE_CLASS * counts.sum():
+            found.append(cell["name"])
+            commonest = counts.sum(1).max() / counts.sum()
+    if not found:
+        return []
+    return [
+        f"{_some(found)}: the nets answer with one class whatever they see: they have not learnt "
+        f"(the commonest class alone gives {percent(commonest)} % accuracy). An effect of such a "
+        "cell is that of no training at all in this budget, not the worth of the part."
+    ]
+
+
 def cautions(frame: Frame) -> list[str]:
-    """What makes the runs of a table differ in more than their cell."""
-    notes = []
+    """What makes runs of a table differ in more than their cell, or mean less than they seem."""
+    notes = _collapsed(frame)
     ended = frame.runs[frame.runs["status"] == "FINISHED"]
     for column, text in (
         ("device", "different hardware"),
