@@ -9,8 +9,10 @@ from typing import Any, Literal
 
 from research import design, reporting
 from research.ablation import DEFAULT_EXECUTOR, Observer, carry_out
+from research.data.cache import load
+from research.data.folds import count_of
 from research.data.location import locate
-from research.planning import Request
+from research.planning import Request, read_params
 from research.project import Project
 from research.reporting import Report
 from research.spec import RunSpec, Study
@@ -32,8 +34,13 @@ def plan(
         with origin.locating():
             return plan(study, tuned)
     cells = design.tuned_cells(design.cells(study), tuned or {})
-    source = locate(study.base.data.name, Project.find().root).source
-    return design.replicate(complete_cells(study, cells, source), study.seeds)
+    location = locate(study.base.data.name, Project.find().root)
+    cells = complete_cells(study, cells, location.source)
+    if study.folds is not None:
+        folds = count_of(load(location, read_params(cells[0].recipe)), study.folds)
+        study, cells = design.with_folds(study, cells, folds)
+        return design.replicate(cells, study.seeds, folds)
+    return design.replicate(cells, study.seeds)
 
 
 def ablate(

@@ -62,12 +62,6 @@ def _average(net: torch.nn.Module, decay: float | None) -> AveragedModel | None:
     return AveragedModel(net, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)  # type: ignore[no-untyped-call]
 
 
-def limited(splits: Splits, recipe: Recipe) -> Splits:
-    """The images that a recipe uses of a data set."""
-    params = recipe.data.params
-    return splits.limited(params["train_limit"], params["eval_limit"])  # type: ignore[arg-type]
-
-
 def input_of(recipe: Recipe) -> tuple[int, int]:
     """A complete recipe to the side in pixels and the channels that its net takes."""
     size, channels = recipe.data.params["size"], recipe.data.params["channels"]
@@ -90,7 +84,8 @@ def resident(splits: Splits, name: str, recipe: Recipe, device: torch.device) ->
         if registry.preprocessing.entry(step).declared["stage"] == "once"
     }
     split = getattr(splits, name)
-    key = json.dumps([splits.digest, name, len(split), list(once.items()), str(device)])
+    part = [recipe.data.params[param] for param in ("folds", "fold")]
+    key = json.dumps([splits.digest, name, len(split), part, list(once.items()), str(device)])
     if key not in _kept:
         images = apply_once(split.images, once)  # type: ignore[arg-type]
         _kept[key] = Resident.put(images, split.labels, device, split.soft_labels)

@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 import torch
 
 from research.arithmetic import Arithmetic, find_device
-from research.assembly import limited
 from research.data import Splits
+from research.data.folds import used
 from research.design import Cell
 from research.errors import InvalidInput
 from research.inspection import Cost, check_buildable, count, estimate_run_s
@@ -95,9 +95,9 @@ def _disk_bytes(plan: Plan, cells: Mapping[str, Cost], open_runs: list[str]) -> 
     """Predictions and pictures of every run, weights that are kept, the largest checkpoint."""
     if not open_runs:
         return 0
-    used = limited(plan.control_data, plan.cells[0].recipe)
-    rows = len(used.val) + len(used.test)
-    each = rows * (2 * len(used.classes) + 4) + PICTURES_BYTES
+    kept_data = used(plan.control_data, plan.cells[0].recipe.data.params)
+    rows = len(kept_data.val) + len(kept_data.test)
+    each = rows * (2 * len(kept_data.classes) + 4) + PICTURES_BYTES
     kept = open_runs if plan.study.save == "all" else sorted(set(open_runs))
     weights = sum(cells[name].weights_bytes for name in kept) if plan.study.save != "none" else 0
     checkpoint = ADAM_COPIES * max(cells[name].weights_bytes for name in open_runs)

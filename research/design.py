@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeVar
 
@@ -49,12 +49,19 @@ def cells(study: Study) -> tuple[Cell, ...]:
                 raise InvalidInput(f"context.{name}: {path}: {DATA_IS_ONE}")
         made.append(Cell(name, "context", {}, _labelled(f"context.{name}", base, changes)))
     _check_names(made)
+    _check_folds(study, made)
     return tuple(made)
 
 
 def plan(study: Study, tuned: Mapping[str, Mapping[str, Any]] | None = None) -> tuple[RunSpec, ...]:
     """A study to its run specs, as it states them; ``tuned`` as in `tuned_cells`."""
-    return replicate(tuned_cells(cells(study), tuned or {}), study.seeds)
+    made = tuned_cells(cells(study), tuned or {})
+    folds = study.folds
+    if isinstance(folds, str):
+        raise InvalidInput(f"folds: {folds}: only the data tells how many these are")
+    if folds is not None:
+        study, made = with_folds(study, made, folds)
+    return replicate(made, study.seeds, folds)
 
 
 def tuned_cells(made: Sequence[Cell], tuned: Mapping[str, Mapping[str, Any]]) -> tuple[Cell, ...]:
@@ -72,19 +79,44 @@ def tuned_cells(made: Sequence[Cell], tuned: Mapping[str, Mapping[str, Any]]) ->
     )
 
 
-def replicate(made: Sequence[Cell], seeds: Sequence[int]) -> tuple[RunSpec, ...]:
-    """Cells times seeds, identical specs once, all cells of the first seed before the second's.
-
-    An interrupted study has whole replicates because the seeds come in this order.
-    """
-    specs = [seeded(cell.recipe, seed) for seed in seeds for cell in made]
+def replicate(
+    made: Sequence[Cell], seeds: Sequence[int], folds: int | None = None
+) -> tuple[RunSpec, ...]:
+    """Cells times folds times seeds, identical specs once, in the order of `replicates`."""
+    specs = [seeded(cell.recipe, seed, fold) for seed, fold, cell in replicates(made, seeds, folds)]
     return tuple({spec.spec_hash: spec for spec in specs}.values())
 
 
-def seeded(recipe: Recipe, seed: int) -> RunSpec:
-    """A recipe and a seed to a run spec."""
+def replicates(
+    made: Sequence[Cell], seeds: Sequence[int], folds: int | None
+) -> Iterator[tuple[int, int | None, Cell]]:
+    """(seed, fold, cell), all cells and folds of the first seed before the second's.
+
+    An interrupted study has whole replicates because they come in this order.
+    """
+    numbers = [None] if folds is None else range(1, folds + 1)
+    return itertools.product(seeds, numbers, made)
+
+
+def with_folds(study: Study, made: Sequence[Cell], folds: int) -> tuple[Study, tuple[Cell, ...]]:
+    """A study and its complete cells, to be run on so many folds."""
+
+    def folded(recipe: Recipe) -> Recipe:
+        params = recipe.data.params | {"folds": folds}
+        data = recipe.data.model_copy(update={"params": params})
+        return recipe.model_copy(update={"data": data})
+
+    cells = tuple(replace(cell, recipe=folded(cell.recipe)) for cell in made)
+    return study.model_copy(update={"folds": folds, "base": folded(study.base)}), cells
+
+
+def seeded(recipe: Recipe, seed: int, fold: int | None = None) -> RunSpec:
+    """A recipe, a seed and, of a study with folds, a fold to a run spec."""
+    content = recipe.model_dump() | {"seed": seed}
+    if fold is not None:
+        content["data"]["params"] = recipe.data.params | {"fold": fold}
     try:
-        return RunSpec.model_validate(recipe.model_dump() | {"seed": seed})
+        return RunSpec.model_validate(content)
     except ValidationError as error:
         problems = findings(error, RunSpec)
     raise InvalidInput(*(f"{place}: {text}" for place, text in problems))
@@ -267,6 +299,19 @@ def _check_nothing_lost(study: Study, control: Levels, made: Recipe) -> None:
                     f"{', '.join(lost)} would be lost; say {'it' if len(lost) == 1 else 'them'} "
                     "in the level too, or nowhere"
                 )
+    if problems:
+        raise InvalidInput(*problems)
+
+
+def _check_folds(study: Study, made: Sequence[Cell]) -> None:
+    """Refuses cells that choose a fold themselves where the study goes through all of them."""
+    problems = [
+        f"{'base' if cell.role == 'control' else cell.name}: data.params.{name}: the study's folds "
+        "decide it; leave it out, or leave out the study's folds"
+        for cell in made
+        for name in ("folds", "fold")
+        if study.folds is not None and cell.recipe.data.params.get(name) is not None
+    ]
     if problems:
         raise InvalidInput(*problems)
 

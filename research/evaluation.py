@@ -19,10 +19,11 @@ EVALUATED = ("val", "test")
 
 @dataclass(frozen=True)
 class Predictions:
-    """Logits ``(N, K)`` float16 of one split's images, and their labels ``(N,)``."""
+    """Logits ``(N, K)`` float16 of one split's images, their labels and persons ``(N,)``."""
 
     labels: NDArray[np.int64]
     logits: NDArray[np.float16]
+    groups: NDArray[np.int64] | None = None
 
     def correct(self) -> NDArray[np.bool_]:
         """Whether each image's class has the largest logit, ``(N,)``."""
@@ -68,7 +69,9 @@ def scores(test: Predictions, single: Predictions | None, splits: Splits) -> dic
 def pack(predictions: Mapping[str, Predictions]) -> dict[str, NDArray[Any]]:
     """Predictions of several splits to the arrays of ``predictions.npz``."""
     parts = list(predictions.items())
-    return {
+    groups = [p.groups for _, p in parts if p.groups is not None]
+    persons = {"group": np.concatenate(groups)} if len(groups) == len(parts) else {}
+    return persons | {
         "split": np.concatenate([np.full(len(p.labels), name) for name, p in parts]),
         "index": np.concatenate([np.arange(len(p.labels), dtype=np.int32) for _, p in parts]),
         "label": np.concatenate([p.labels for _, p in parts]),

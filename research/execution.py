@@ -14,7 +14,7 @@ from research.arithmetic import find_device
 from research.errors import InvalidInput
 from research.executors import Event, Outcome
 from research.parent import Parent
-from research.planning import Plan, PlannedRun, Request, own_params
+from research.planning import Plan, PlannedRun, Request, read_params
 from research.project import Project
 from research.provenance import hardware
 from research.run import Job
@@ -36,7 +36,7 @@ def execute(
     workers: int,
 ) -> Iterator[Event]:
     """Runs everything that is not finished; waits for what another process trains."""
-    params = {json.dumps(p): p for p in (own_params(cell.recipe) for cell in plan.cells)}
+    params = {json.dumps(p): p for p in (read_params(cell.recipe) for cell in plan.cells)}
     runner = Runner(project, plan.location, tuple(params.values()), request.device)
     pending = [job_of(planned, plan, request, parent) for planned in plan.todo]
     while pending:
@@ -100,6 +100,7 @@ def job_of(planned: PlannedRun, plan: Plan, request: Request, parent: Parent) ->
         cell=planned.cell.name,
         factors=planned.cell.levels,
         seed=planned.seed,
+        fold=planned.fold,
         fingerprint=planned.fingerprint,
         data_digest=planned.data_digest,
         code_digest=planned.code_digest,

@@ -19,8 +19,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from research import registry
 from research.arithmetic import Arithmetic, reproducible
-from research.assembly import assemble, input_of, limited, resident
+from research.assembly import assemble, input_of, resident
 from research.data import Splits
+from research.data.folds import used
 from research.design import seeded
 from research.errors import InvalidInput
 from research.losses import build_loss
@@ -31,6 +32,7 @@ from research.spec import Recipe, Ref, content_hash
 from research.training import EVALUATION_BATCH, predict, train_step
 
 PROBE_STEPS = 3
+VIEWS = {"single": 1, "flip": 2, "ten_crop": 10}
 PROBE_GAIN = 1.05  # what another arithmetic must gain over plain fp32 to be worth a choice
 BYTES_PER_PARAMETER = 4
 CLASSES = 7  # of FER2013, which published sizes are told for
@@ -176,12 +178,12 @@ def layers(name: str, num_classes: int = CLASSES) -> list[Layer]:
 
 def estimate_run_s(recipe: Recipe, splits: Splits, arithmetic: Arithmetic) -> float:
     """Seconds that one run of a complete recipe takes, from a few measured steps."""
-    used = limited(splits, recipe)
-    step_s, image_s = _time(recipe, used, arithmetic, PROBE_STEPS)
-    steps = len(used.train) / recipe.training.batch_size
-    epoch_s = steps * step_s + len(used.val) * image_s
-    views = 2 if recipe.test.views == "flip" else 1
-    return recipe.training.epochs * epoch_s + (len(used.val) + len(used.test)) * image_s * views
+    kept = used(splits, recipe.data.params)
+    step_s, image_s = _time(recipe, kept, arithmetic, PROBE_STEPS)
+    steps = len(kept.train) / recipe.training.batch_size
+    epoch_s = steps * step_s + len(kept.val) * image_s
+    views = VIEWS[recipe.test.views]
+    return recipe.training.epochs * epoch_s + (len(kept.val) + len(kept.test)) * image_s * views
 
 
 def choose_arithmetic(recipe: Recipe, splits: Splits, device: torch.device) -> dict[str, str]:
@@ -198,8 +200,8 @@ def choose_arithmetic(recipe: Recipe, splits: Splits, device: torch.device) -> d
     options = [Arithmetic(device, p, m) for p in precisions for m in layouts]  # type: ignore[arg-type]
     if len(options) == 1:
         return _named(options[0])
-    used = limited(splits, recipe)
-    seconds = {option: _time(recipe, used, option, PROBE_STEPS)[0] for option in options}
+    kept = used(splits, recipe.data.params)
+    seconds = {option: _time(recipe, kept, option, PROBE_STEPS)[0] for option in options}
     best = min(seconds, key=lambda option: seconds[option])
     return _named(best if seconds[options[0]] > PROBE_GAIN * seconds[best] else options[0])
 
@@ -217,12 +219,14 @@ def _precisions(device: torch.device) -> tuple[Literal["fp32", "bf16"], ...]:
     return ("fp32", "bf16") if native else ("fp32",)
 
 
-def _time(recipe: Recipe, used: Splits, arithmetic: Arithmetic, steps: int) -> tuple[float, float]:
+def _time(
+    recipe: Recipe, splits: Splits, arithmetic: Arithmetic, steps: int
+) -> tuple[float, float]:
     """Median seconds of a training step, and seconds an image of evaluation."""
     device = arithmetic.device
     with reproducible(device, arithmetic.precision):
-        state = assemble(seeded(recipe, 0), used, arithmetic)
-        train = resident(used, "train", recipe, device)
+        state = assemble(seeded(recipe, 0), splits, arithmetic)
+        train = resident(splits, "train", recipe, device)
         size = min(recipe.training.batch_size, len(train))
         images, labels = train.images[:size], train.labels[:size]
         state.net.train()

@@ -15,6 +15,7 @@ from typing import Any
 
 import yaml
 
+from research.data.folds import used
 from research.planning import Plan, PlannedRun, own_params
 from research.registry import sources
 from research.spec import flatten
@@ -111,8 +112,8 @@ def read_plan(tracker: Tracker, parent: str) -> dict[str, Any] | None:
 def plan_content(plan: Plan) -> dict[str, Any]:
     """A plan as it is recorded."""
     control = plan.cells[0].recipe
-    params, own = control.data.params, sources.params(plan.location.source, own_params(control))
-    splits = plan.control_data.limited(params["train_limit"], params["eval_limit"])  # type: ignore[arg-type]
+    own = sources.params(plan.location.source, own_params(control))
+    splits = used(plan.control_data, control.data.params)
     return {
         "study": plan.study.name,
         "study_hash": plan.study_hash,
@@ -120,12 +121,15 @@ def plan_content(plan: Plan) -> dict[str, Any]:
         "design": plan.study.design,
         "resolved": dict(plan.resolved),
         "seeds": list(plan.study.seeds),
+        "folds": plan.study.folds,
         "command": list(plan.command),
         "data": {
             "source": plan.location.name,
             "wrong_labels": own.get("wrong_labels"),
             "digest": splits.digest,
             "synthetic": splits.synthetic,
+            "tested_on_val": splits.tested_on_val,
+            "persons": len(splits.persons),
             "classes": list(splits.classes),
             "images": {name: len(getattr(splits, name)) for name in ("train", "val", "test")},
         },
@@ -166,7 +170,7 @@ def _entry(run: PlannedRun) -> dict[str, Any]:
     own = run.tracked.tags.get("code_digest") if run.state == "finished" and run.tracked else None
     return {
         "cell": run.cell.name,
-        "fold": None,
+        "fold": run.fold,
         "seed": run.seed,
         "fingerprint": run.fingerprint,
         "code_digest": own or run.code_digest,

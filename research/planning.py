@@ -14,12 +14,13 @@ from typing import Any, Literal
 from research import design
 from research.data import Splits
 from research.data.cache import load
+from research.data.folds import count_of
 from research.data.location import EMBEDDED, Location, locate
 from research.design import Cell, seeded
 from research.errors import InvalidInput
 from research.project import Project
 from research.registry import code_digest
-from research.spec import Input, Recipe, RunSpec, Study, content_hash, fingerprint
+from research.spec import Holdout, Input, Recipe, RunSpec, Study, content_hash, fingerprint
 from research.studies import Origin, load_study
 from research.tracking import Tracked, Tracker
 from research.tracking.recording import finished, resumable, taken
@@ -46,10 +47,11 @@ class Request:
 
 @dataclass(frozen=True)
 class PlannedRun:
-    """One cell and seed: its complete spec, its identity, and what is known of it already."""
+    """One cell, seed and fold: its complete spec, its identity, what is known of it already."""
 
     cell: Cell
     seed: int
+    fold: int | None
     spec: RunSpec
     fingerprint: str
     data_digest: str
@@ -138,6 +140,9 @@ def _steps(
     yield lambda study: design.with_base(study, chosen.set, f"profiles.{profile}.set:")
     if chosen.context is not None:
         yield lambda study: study.model_copy(update={"context": chosen.context})
+    if chosen.folds is not None:
+        folds = None if chosen.folds == "none" else chosen.folds
+        yield lambda study: study.replaced(folds=folds)
     seeds = request.seeds if request.seeds is not None else chosen.seeds
     if seeds is not None:
         yield lambda study: study.replaced(seeds=seeds)
@@ -167,16 +172,19 @@ def prepare(
         study = _located(study, location)
         cells = complete_cells(study, design.cells(study), location.source)
         _check_differ(cells)
-    data = {cell.name: load(location, own_params(cell.recipe)) for cell in cells}
+    data = {cell.name: load(location, read_params(cell.recipe)) for cell in cells}
+    folds = None
+    if study.folds is not None:
+        folds = min(count_of(splits, study.folds) for splits in data.values())
+        study, cells = design.with_folds(study, cells, folds)
     digest = data["control"].digest
     declared = arithmetic_hash(cells[0].recipe, digest)
     resolved = _resolve(cells[0].recipe, data["control"], declared, request, tracker)
     study, cells = _with_resolved(study, cells, resolved)
     study_hash = content_hash([study.question_hash, digest])
     runs = tuple(
-        _look_up(cell, seed, data[cell.name].digest, request, tracker)
-        for seed in study.seeds
-        for cell in cells
+        _look_up(cell, seed, fold, data[cell.name].digest, request, tracker)
+        for seed, fold, cell in design.replicates(cells, study.seeds, folds)
     )
     return Plan(
         study=study,
@@ -212,8 +220,14 @@ def _check_differ(cells: tuple[Cell, ...]) -> None:
 
 
 def own_params(recipe: Recipe) -> dict[str, Any]:
-    """The parameters of a recipe's data that its source reads, not the common ones."""
+    """The parameters of a recipe's data that its source alone has."""
     return {k: v for k, v in recipe.data.params.items() if k not in Input.model_fields}
+
+
+def read_params(recipe: Recipe) -> dict[str, Any]:
+    """The parameters of a recipe's data that decide what is decoded and how it is split."""
+    common = Input.model_fields.keys() - Holdout.model_fields.keys()
+    return {k: v for k, v in recipe.data.params.items() if k not in common}
 
 
 def _resolve(
@@ -263,10 +277,10 @@ def _with_resolved(
 
 
 def _look_up(
-    cell: Cell, seed: int, data_digest: str, request: Request, tracker: Tracker
+    cell: Cell, seed: int, fold: int | None, data_digest: str, request: Request, tracker: Tracker
 ) -> PlannedRun:
-    """A cell and seed to what the store knows of it."""
-    spec = seeded(cell.recipe, seed)
+    """A cell, seed and fold to what the store knows of it."""
+    spec = seeded(cell.recipe, seed, fold)
     identity, code = fingerprint(spec, data_digest), code_digest(spec)
     found = tracker.find(fingerprint=identity)
     usable, stale = finished(found, code, accept_code=request.accept_code)
@@ -281,7 +295,7 @@ def _look_up(
         state, tracked = "begun", begun
     elif stale is not None:
         state, tracked = "stale", stale
-    return PlannedRun(cell, seed, spec, identity, data_digest, code, state, tracked)
+    return PlannedRun(cell, seed, fold, spec, identity, data_digest, code, state, tracked)
 
 
 def refreshed(
@@ -290,7 +304,7 @@ def refreshed(
     """A plan with what the store now knows of the runs of one fingerprint, and why they failed."""
     look = replace(request, fresh=False)  # what was trained anew counts
     runs = tuple(
-        replace(_look_up(run.cell, run.seed, run.data_digest, look, tracker), error=error)
+        replace(_look_up(run.cell, run.seed, run.fold, run.data_digest, look, tracker), error=error)
         if run.fingerprint == identity
         else run
         for run in plan.runs

@@ -180,7 +180,8 @@ executors: Registry[Callable[..., Any]] = Registry("executor", "research.executo
 # Modules that every training runs through, beside its components.
 CORE = (
     *("arithmetic", "assembly", "augment/__init__", "augment/view", "checkpoint", "data/__init__"),
-    *("evaluation", "losses/__init__", "metrics", "models/__init__", "optim", "preprocess", "run"),
+    *("data/folds", "data/splitting", "evaluation", "losses/__init__", "metrics"),
+    *("models/__init__", "optim", "preprocess", "run", "training"),
     "training",
 )
 
@@ -201,7 +202,7 @@ def code_digest(recipe: Recipe) -> str:
     files: dict[Path, frozenset[str]] = {PACKAGE / f"{name}.py": frozenset() for name in CORE}
     for kind, names in used.items():
         for name in names:
-            for file in _with_siblings(kind.entry(name).file):
+            for file in with_siblings(kind.entry(name).file):
                 files.setdefault(file, frozenset())
         functions = {kind.entry(name).function for name in names}
         for name in set(kind.names()) - names:
@@ -212,7 +213,7 @@ def code_digest(recipe: Recipe) -> str:
 
 
 @functools.cache
-def _with_siblings(file: Path) -> tuple[Path, ...]:
+def with_siblings(file: Path) -> tuple[Path, ...]:
     """A component's file and the files of its own folder that it imports, directly or not."""
     if file.parent == PACKAGE:
         return (file,)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Callable, Generator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,9 +14,10 @@ import torch
 
 from research import figures
 from research.arithmetic import Arithmetic, reproducible, threads
-from research.assembly import assemble, limited, resident
+from research.assembly import assemble, resident
 from research.checkpoint import Checkpoint
 from research.data import Splits
+from research.data.folds import used
 from research.evaluation import Predictions, pack, predict_split, scores, select_best
 from research.inspection import count
 from research.metrics import confusion, per_class
@@ -100,7 +101,7 @@ def _train(
 ) -> Generator[Epoch | Step, None, bool]:
     """The training itself, inside a recording; returns whether it diverged."""
     spec = job.spec
-    splits = limited(place.data[job.labels.data_digest], spec)
+    splits = used(place.data[job.labels.data_digest], spec.data.params)
     checkpoint = Checkpoint(place.folder / "checkpoints" / job.labels.fingerprint)
     _log_start(job, splits, log)
     with reproducible(place.device, arithmetic.precision):
@@ -142,8 +143,10 @@ def _test_once(spec: RunSpec, splits: Splits, state: State, place: Place, log: R
     test = resident(splits, "test", spec, place.device)
     number = len(splits.classes)
     predictions = {
-        "val": predict_split(state, val, views, number),
-        "test": predict_split(state, test, views, number),
+        name: replace(
+            predict_split(state, part, views, number), groups=getattr(splits, name).groups
+        )
+        for name, part in (("val", val), ("test", test))
     }
     single = predict_split(state, test, None, number) if views else None
     values = scores(predictions["test"], single, splits)

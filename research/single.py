@@ -10,7 +10,7 @@ from research.checkpoint import Checkpoint
 from research.data.cache import load
 from research.errors import InvalidInput
 from research.inspection import check_buildable, choose_arithmetic
-from research.planning import Request, arithmetic_hash, own_params, resolved_before, whereabouts
+from research.planning import Request, arithmetic_hash, read_params, resolved_before, whereabouts
 from research.project import Project
 from research.records import Epoch, Step
 from research.registry import code_digest
@@ -34,7 +34,7 @@ def train_one(
     recipe, problems = complete(spec, location.source)
     if problems:
         raise InvalidInput(*(f"{path}: {text}" for path, text in problems))
-    splits = load(location, own_params(recipe))
+    splits = load(location, read_params(recipe))
     device = find_device(request.device)
     check_buildable(recipe, splits)
     tracker = connect(project)
@@ -63,7 +63,7 @@ def train_one(
         more={"declared_hash": declared, "resolved": json.dumps(arithmetic)},
     )
     observe(spec)
-    runner = Runner(project, location, (own_params(recipe),), request.device)
+    runner = Runner(project, location, (read_params(recipe),), request.device)
     running = runner(Job(spec, labels, request.fresh, request.accept_code))
     try:
         while True:

@@ -114,8 +114,38 @@ class Training(Frozen):
     )
 
 
-class Input(Frozen):
-    """What of the data a net sees, whatever its source: the common part of ``data.params``."""
+class Holdout(Frozen):
+    """How splits are taken that a data set does not bring itself."""
+
+    holdout: Literal["persons", "images", "last"] = Field(
+        "persons",
+        description="`persons` keeps the images of one person together where persons are known, "
+        "and copies of an image in any case; `images` does not mind persons; `last` takes the last "
+        "images in the order of the files.",
+    )
+    val_fraction: Number = Field(
+        0.1, gt=0, lt=1, description="For validation, where the set has no such split of its own."
+    )
+    test_fraction: Number = Field(
+        0.1,
+        ge=0,
+        lt=1,
+        description="For the test, where the set has no such split of its own; 0 tests on the "
+        "validation images, as some write-ups did: that score is of images that chose the epoch.",
+    )
+
+
+class Input(Holdout):
+    """What of the data is used and seen, whatever its source: the common part of ``data.params``.
+
+    With ``folds`` the set's own splits are set aside: part ``fold`` of all images is the test, the
+    next part validation, the rest is trained on.
+    """
+
+    folds: Integer | None = Field(
+        None, ge=3, le=1000, description="Into how many parts the images are divided, by person."
+    )
+    fold: Integer | None = Field(None, ge=1, description="Which of the parts is the test, from 1.")
 
     size: Integer | None = Field(
         None, ge=8, le=1024, description="Side in pixels; null is the model's published size."
@@ -292,12 +322,16 @@ Seeds = Annotated[
 ]
 
 
+Folds = Annotated[int, Field(strict=True, ge=3, le=1000)] | Literal["subjects"]
+
+
 class Profile(Frozen):
-    """A size of study: what it sets on the base, its seeds, and context cells of that size."""
+    """A size of study: what it sets on the base, its seeds and folds, its context cells."""
 
     about: str = ""
     set: dict[str, JsonValue] = {}
     seeds: Seeds | None = None
+    folds: Folds | Literal["none"] | None = None
     context: dict[Slug, dict[str, JsonValue]] | None = None
 
 
@@ -328,6 +362,12 @@ class Study(Frozen):
         "leave_one_out"
     )
     seeds: Seeds = (1, 2, 3, 4, 5)
+    folds: Folds | None = Field(
+        None,
+        description="Cross-validation: every cell and seed is run on every fold, and the folds' "
+        "test images are judged together. `subjects` is as many folds as persons: each is left "
+        "out once.",
+    )
     metric: Literal["test/accuracy", "test/macro_f1", "test/balanced_accuracy"] = "test/accuracy"
     margin: Number = Field(0.01, gt=0, lt=1)
     alpha: Number = Field(0.05, gt=0, lt=0.5)

@@ -70,6 +70,7 @@ def many_to_one(
     scores: ArrayLike,
     *,
     correct: ArrayLike | None = None,
+    clusters: ArrayLike | None = None,
     margin: float = 0.01,
     alpha: float = 0.05,
     method: str = "paired_t_holm",
@@ -77,7 +78,9 @@ def many_to_one(
     """Scores ``(cells, seeds)``, row 0 the control, to one effect for each other row.
 
     NaN tails stand for seeds that a cell was not run with. ``correct`` ``(cells, seeds, images)``
-    bool says which test images each run got right. Raises `InvalidInput` for a table that is none.
+    bool says which test images each run got right; ``clusters`` ``(images,)`` which of them belong
+    together, as those of one person do: then it is new persons that verdicts are about. Raises
+    `InvalidInput` for a table that is none.
     """
     if method not in METHODS:
         raise InvalidInput(f"method '{method}' is not known{suggest(method, METHODS)}")
@@ -89,9 +92,10 @@ def many_to_one(
             f"scores of the shape {table.shape}{shape}; give (cells, seeds) and "
             "(cells, seeds, images)"
         )
+    together = None if clusters is None else np.unique(np.asarray(clusters), return_inverse=True)[1]
     contrasts = max(1, len(table) - 1)
     rows = range(1, len(table))
-    effects = [_contrast(table, row, hits, contrasts, margin, alpha) for row in rows]
+    effects = [_contrast(table, row, hits, together, contrasts, margin, alpha) for row in rows]
     # A contrast that could not be tested was declared all the same, and counts as 1.
     adjusted = holm([one.p if math.isfinite(one.p) else 1.0 for one in effects])
     return [
@@ -125,6 +129,19 @@ def spread(differences: Floats, hits: NDArray[np.float64] | None = None) -> Spre
     total = ms_seeds + ms_images - ms_rest
     noise = ms_seeds**2 / (n - 1) + ms_images**2 / (images - 1) + ms_rest**2 / df_rest
     return Spread(math.sqrt(total / (n * images)), total**2 / noise)
+
+
+def by_cluster(hits: Floats, clusters: NDArray[np.int64]) -> Floats:
+    """Differences ``(seeds, images)`` to those of clusters ``(seeds, clusters)``, of equal weight.
+
+    A mean over images is a ratio of totals where clusters differ in size; each cluster gets its
+    linear part in it (Cochran 1977, section 6.3), so that the rows keep their means.
+    """
+    sizes = np.bincount(clusters)
+    totals = np.stack([np.bincount(clusters, row) for row in hits])
+    grand = hits.mean()
+    linear: Floats = grand + (totals - grand * sizes) * len(sizes) / hits.shape[1]
+    return linear
 
 
 def holm(p_values: list[float]) -> list[float]:
@@ -197,6 +214,7 @@ def _contrast(
     table: Floats,
     row: int,
     hits: NDArray[np.bool_] | None,
+    clusters: NDArray[np.int64] | None,
     contrasts: int,
     margin: float,
     alpha: float,
@@ -210,6 +228,8 @@ def _contrast(
     if n < MIN_SEEDS:
         return base
     paired = None if hits is None else hits[row][both].astype(float) - hits[0][both].astype(float)
+    if paired is not None and clusters is not None:
+        paired = by_cluster(paired, clusters)
     # With few seeds their variance can come out small by luck, and the crossed form then takes the
     # images' degrees of freedom: no answer is surer than that of the seeds alone.
     found = [spread(differences)] + ([] if paired is None else [spread(differences, paired)])

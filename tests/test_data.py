@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import research
-from research.data import EMOTIONS, SPLITS, Split, Splits, cache, first, folder, location
+from research.data import EMOTIONS, SPLITS, Split, Splits, cache, first, images, location
 from research.data.embedded import embedded
 from research.data.splitting import copies_of, held_out
 from research.errors import InvalidInput
@@ -44,41 +44,6 @@ def write_npz(file: Path, faces: Faces, **more: NDArray[np.generic]) -> Path:
     rest = {"images": images, "labels": labels.astype(np.uint8), "usage": usage}
     np.savez(file, **(rest | more))
     return file
-
-
-@pytest.fixture
-def sources(tmp_path: Path, faces: Faces, write_csv: WriteCsv) -> dict[str, str]:
-    """A file or name for every source there is."""
-    return {
-        "embedded": "embedded",
-        "fer2013": str(write_csv()),
-        "npz": str(write_npz(tmp_path / "faces.npz", faces)),
-        "folder": str(write_folder(tmp_path / "images", faces, ("train", "test"))),
-    }
-
-
-def test_the_fixture_has_every_source(sources: dict[str, str]) -> None:
-    assert set(sources) == set(research.registry.sources.names())  # type: ignore[attr-defined]
-
-
-@pytest.mark.parametrize("name", ["embedded", "fer2013", "npz", "folder"])
-def test_every_source_keeps_the_contract(name: str, sources: dict[str, str]) -> None:
-    small = {"train_images": 70, "val_images": 35, "test_images": 35} if name == "embedded" else {}
-    data = research.load_data(sources[name], **small)
-    again = research.load_data(sources[name], **small)
-    assert data.digest == again.digest
-    assert data.classes == EMOTIONS
-    assert data.synthetic == (name == "embedded")
-    for split in SPLITS:
-        part = getattr(data, split)
-        n = len(part)
-        assert n > 0
-        assert part.images.dtype == np.uint8 and part.images.shape == (n, 48, 48, 1)
-        assert part.labels.dtype == np.int64 and part.labels.shape == (n,)
-        assert part.leaked.dtype == bool and part.leaked.shape == (n,)
-        assert isinstance(part.images, np.memmap)
-        np.testing.assert_array_equal(part.images, getattr(again, split).images)
-    assert (data.class_counts() > 0).all()
 
 
 def test_a_csv_and_an_npz_of_the_same_images_are_the_same_data(
@@ -280,38 +245,44 @@ def test_every_image_that_cannot_be_read_is_named(tmp_path: Path, faces: Faces) 
         assert name in str(error.value)
 
 
-def test_images_of_several_sizes_need_a_size(tmp_path: Path, faces: Faces) -> None:
+def test_images_of_several_sizes_are_brought_to_one(
+    tmp_path: Path, faces: Faces, caplog: pytest.LogCaptureFixture
+) -> None:
     root = write_folder(tmp_path / "x", faces, ("train", "test"))
     Image.new("RGB", (80, 60)).save(root / "train" / "happy" / "wide.png")
-    with pytest.raises(InvalidInput, match=r"2 sizes.*data\.params\.side"):
-        research.load_data(root)
-    data = research.load_data(root, side=32)
-    assert data.train.images.shape[1:] == (32, 32, 3)
-    assert data.test.images.shape[1:] == (32, 32, 3)
+    caplog.set_level("INFO")
+    data = research.load_data(root)
+    assert data.train.images.shape[1:] == data.test.images.shape[1:] == (48, 48, 3)
+    assert "2 sizes, from 48x48 to 60x80, are brought to 48 x 48 pixels" in caplog.text
+    assert data.found["sizes"] == {"48x48": 56, "60x80": 1}
+    assert data.found["modes"] == {"L": 56, "RGB": 1}
+    chosen = research.load_data(root, side=32)
+    assert chosen.train.images.shape[1:] == (32, 32, 3)
+    assert chosen.test.images.shape[1:] == (32, 32, 3)
 
 
 @pytest.mark.parametrize(
-    ("make", "words"),
+    ("files", "words"),
     [
-        (lambda root: (root / "train/happy").mkdir(parents=True), "no folder 'test'"),
-        (
-            lambda root: [(root / s / "happy").mkdir(parents=True) for s in ("train", "test")],
-            "1 class (happy)",
-        ),
-        (
-            lambda root: [(root / s).mkdir(parents=True) for s in ("train/a", "train/b", "test/c")],
-            "the test folder has the class 'c'",
-        ),
-        (
-            lambda root: [(root / s).mkdir(parents=True) for s in ("train/a", "train/b", "test/a")],
-            "the train split is empty",
-        ),
+        (["train/happy/1.png", "test/happy/1.png"], "1 class (happy)"),
+        (["train/a/1.png", "train/b/1.png", "test/c/1.png"], "the test folder has the class 'c'"),
+        (["train/a/1.png", "train/b/1.txt", "test/a/1.png"], "b: no image in this class folder"),
+        (["train/a/1.png", "train/b/1.png", "test/a/", "test/b/1.png"], "a: no image in this"),
+        (["train/Happy/1.png", "train/happiness/1.png"], "both mean the class 'happy'"),
+        (["test/a/1.png", "test/b/1.png", "1/1.png"], "no folder 'train'; it has test"),
     ],
 )
 def test_folders_that_are_no_data_set_are_told(
-    tmp_path: Path, make: Callable[[Path], object], words: str
+    tmp_path: Path, files: list[str], words: str
 ) -> None:
-    make(tmp_path / "x")
+    for name in files:
+        (tmp_path / "x" / name).parent.mkdir(parents=True, exist_ok=True)
+        if name.endswith(".png"):
+            Image.new("L", (8, 8)).save(tmp_path / "x" / name)
+        elif name.endswith("/"):
+            (tmp_path / "x" / name).mkdir(parents=True)
+        else:
+            (tmp_path / "x" / name).write_text("")
     with pytest.raises(InvalidInput) as error:
         research.load_data(tmp_path / "x")
     assert words in str(error.value)
@@ -407,7 +378,8 @@ def test_limits_keep_the_proportions_and_every_class() -> None:
 
 def test_the_embedded_set_is_the_same_on_every_machine() -> None:
     decoded = embedded(None, train_images=140, val_images=35, test_images=35)
-    assert cache.digest_of(decoded) == "6a911ba27aff503175a5b02f38e9ddb8"
+    splits = {"train": decoded.train, "val": decoded.val, "test": decoded.test}
+    assert cache.digest_of(splits, decoded.classes) == "6a911ba27aff503175a5b02f38e9ddb8"
 
 
 def test_a_known_share_of_the_embedded_labels_is_wrong() -> None:
@@ -455,15 +427,15 @@ def test_the_real_csv_and_npz_are_the_same_data(real_data: Path, tmp_path: Path)
 def test_sixteen_bits_are_scaled_not_cut(tmp_path: Path) -> None:
     deep = (np.arange(64 * 64, dtype=np.uint16) * 16).reshape(64, 64)
     Image.fromarray(deep).save(tmp_path / "deep.png")
-    pixels = folder.read_image(tmp_path / "deep.png")
+    pixels = images.read_image(tmp_path / "deep.png")
     np.testing.assert_array_equal(pixels[..., 0], np.rint(deep / 257).astype(np.uint8))
 
 
 def test_four_colours_and_few_colours_are_read(tmp_path: Path) -> None:
     Image.new("CMYK", (8, 8), (0, 255, 255, 0)).save(tmp_path / "print.jpg")
-    assert folder.read_image(tmp_path / "print.jpg").shape == (8, 8, 3)
+    assert images.read_image(tmp_path / "print.jpg").shape == (8, 8, 3)
     Image.new("P", (8, 8)).save(tmp_path / "few.gif")
-    assert folder.read_image(tmp_path / "few.gif").shape[:2] == (8, 8)
+    assert images.read_image(tmp_path / "few.gif").shape[:2] == (8, 8)
 
 
 def test_files_that_are_no_images_are_passed_over_and_counted(

@@ -91,7 +91,13 @@ def heading(plan: Plan) -> list[str]:
     """Which study runs, at which size, on which data."""
     splits = plan.control_data
     study = plan.study
-    sizes = ", ".join(f"{len(getattr(splits, part)):,} {part}" for part in ("train", "val", "test"))
+    counts = {part: len(getattr(splits, part)) for part in ("train", "val", "test")}
+    sizes = ", ".join(f"{count:,} {part}" for part, count in counts.items()) + " images"
+    folds = ""
+    if study.folds is not None:
+        folds = f" x {study.folds} folds"
+        persons = f" of {len(splits.persons)} persons" if splits.persons else ""
+        sizes = f"{sum(counts.values()):,} images{persons}; splits of its own are set aside"
     training = plan.cells[0].recipe.training
     params = plan.cells[0].recipe.data.params
     limit = f", at most {params['train_limit']:,} for training" if params["train_limit"] else ""
@@ -99,9 +105,9 @@ def heading(plan: Plan) -> list[str]:
         limit += f", {params['eval_limit']:,} for each of validation and test"
     lines = [
         f"study     {study.name}: {study.title}" if study.title else f"study     {study.name}",
-        f"profile   {plan.profile}: {len(plan.cells)} cells x {len(study.seeds)} seeds, "
+        f"profile   {plan.profile}: {len(plan.cells)} cells x {len(study.seeds)} seeds{folds}, "
         f"{training.epochs} epochs, {study.design.replace('_', ' ')}",
-        f"data      {plan.location.name} ({plan.location.why}): {sizes} images{limit}",
+        f"data      {plan.location.name} ({plan.location.why}): {sizes}{limit}",
         f"input     {params['size']} x {params['size']} pixels, {params['channels']} channels; "
         f"{training.precision}, {training.memory_format.replace('_', ' ')}",
     ]
@@ -130,7 +136,12 @@ def plan_as_json(plan: Plan, cost: PlanCost) -> dict[str, object]:
                 "macs": cost.cells[cell.name].macs,
                 "run_s": cost.cells[cell.name].run_s,
                 "runs": [
-                    {"seed": run.seed, "state": run.state, "fingerprint": run.fingerprint}
+                    {
+                        "fold": run.fold,
+                        "seed": run.seed,
+                        "state": run.state,
+                        "fingerprint": run.fingerprint,
+                    }
                     for run in plan.runs
                     if run.cell.name == cell.name
                 ],
@@ -160,7 +171,7 @@ def _plan_table(plan: Plan, cost: PlanCost) -> Table:
             wording.amount(one.parameters),
             wording.amount(one.macs),
             wording.duration(one.run_s) if one.run_s is not None else "–",
-            " ".join(_mark(run) for run in runs),
+            " ".join(_marks(runs, seed) for seed in plan.study.seeds),
         )
     return table
 
@@ -189,5 +200,6 @@ def _same_as(plan: Plan, name: str) -> str:
     return ""
 
 
-def _mark(run: PlannedRun) -> str:
-    return f"{run.seed}{MARKS[run.state]}"
+def _marks(runs: list[PlannedRun], seed: int) -> str:
+    """A seed with the state of its run, or of each fold's."""
+    return f"{seed}{''.join(MARKS[run.state] for run in runs if run.seed == seed)}"

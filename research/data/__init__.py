@@ -2,12 +2,15 @@
 
 A source is a function ``(path, *, ...) -> Decoded`` in a file of this folder, registered with
 ``@sources.register()``; beside it stands ``accepts(path) -> bool``, which tells whether a file or
-folder is of its layout. What it decodes is kept in a cache by the content of what it read.
+folder is of its layout; of several that accept one, the one declared with the highest ``rank``
+reads it. A source of several files has ``reads(path, *, ...) -> list[Path]`` too. What it decodes
+is kept in a cache by the content of what it read.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +19,7 @@ from numpy.typing import NDArray
 
 SPLITS = ("train", "val", "test")
 EMOTIONS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
+Found = Mapping[str, Mapping[str, int]]  # "sizes" and "modes" to how many images have each
 
 
 @dataclass(frozen=True)
@@ -47,12 +51,20 @@ class Split:
 
 @dataclass(frozen=True)
 class Decoded:
-    """What a source reads: three splits, the names of the classes by label."""
+    """What a source reads: its splits, the names of the classes by label.
+
+    A split that the source does not have is None and is held out of ``train``
+    (`research.data.splitting`). ``names`` are what the source calls its splits, ``persons`` the
+    names of the groups, ``found`` the sizes and modes of the images before they were decoded.
+    """
 
     train: Split
-    val: Split
-    test: Split
+    val: Split | None
+    test: Split | None
     classes: tuple[str, ...]
+    names: Mapping[str, str] = field(default_factory=dict)
+    persons: tuple[str, ...] = ()
+    found: Found = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -60,7 +72,9 @@ class Splits:
     """A data set, decoded: training, validation and test parts, memory-mapped from the cache.
 
     ``digest`` identifies the decoded arrays, whatever file they came from; ``source`` is what they
-    were read from; ``synthetic`` is true of pictures that were drawn, not taken.
+    were read from; ``synthetic`` is true of pictures that were drawn, not taken. ``own`` names the
+    splits that the source has itself; ``tested_on_val``: the test images are the validation images.
+    The rest as in `Decoded`.
     """
 
     train: Split
@@ -70,6 +84,15 @@ class Splits:
     digest: str
     source: str
     synthetic: bool = False
+    own: tuple[str, ...] = SPLITS
+    tested_on_val: bool = False
+    names: Mapping[str, str] = field(default_factory=dict)
+    persons: tuple[str, ...] = ()
+    found: Found = field(default_factory=dict)
+
+    def named(self, split: str) -> str:
+        """What the source calls ``train``, ``val`` or ``test``."""
+        return self.names.get(split, split)
 
     def class_counts(self) -> NDArray[np.int64]:
         """Training images of each class, ``(K,)``."""
@@ -106,8 +129,9 @@ def first(split: Split, limit: int | None) -> Split:
 def load_data(name_or_path: str | Path = "auto", **params: Any) -> Splits:
     """A data set's name or a path (csv, npz, folder) to its splits; decoded once, then mapped.
 
-    ``params`` are those of the source that reads it, such as ``val_fraction``. Raises
-    `research.errors.InvalidInput` with file, line and value where something is wrong.
+    ``params`` are those of the source that reads it, such as ``side``, and of
+    `research.spec.Holdout`, such as ``val_fraction``. Raises `research.errors.InvalidInput` with
+    file, line and value where something is wrong.
     """
     from research.data.cache import load
     from research.data.location import locate

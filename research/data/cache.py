@@ -9,52 +9,76 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import hashlib
+import importlib
 import json
 import logging
 import re
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydantic import ValidationError
 
 from research import registry
 from research.data import SPLITS, Decoded, Split, Splits
 from research.data.location import Location
-from research.errors import InvalidInput
+from research.data.splitting import completed
+from research.errors import InvalidInput, findings
 from research.project import cache_folder
 from research.provenance import PACKAGE, source_digest
-from research.spec import content_hash
+from research.spec import Holdout, content_hash
 
 MAX_CLASSES = 300  # MLflow takes 1,000 metrics at once, three of them a class
 log = logging.getLogger("research")
-# What every source decodes with: a change of these, or of the source's own file, decodes anew.
-SHARED = [PACKAGE / "data" / f"{name}.py" for name in ("__init__", "cache", "splitting", "faces")]
+# What every source decodes with: a change of these, or of the source's own files, decodes anew.
+SHARED = [PACKAGE / "data" / f"{name}.py" for name in ("__init__", "cache", "splitting")]
 
 
 def load(location: Location, params: Mapping[str, Any]) -> Splits:
-    """A location to its splits, decoding it if the cache does not hold it."""
+    """A location to its splits, decoding it if the cache does not hold it.
+
+    ``params`` are those of its source and of `research.spec.Holdout`.
+    """
     entry = registry.sources.entry(location.source)
-    complete = registry.sources.params(location.source, params)
-    code = source_digest(dict.fromkeys([entry.file, *SHARED], frozenset()))
+    own = {name: value for name, value in params.items() if name not in Holdout.model_fields}
+    complete = registry.sources.params(location.source, own)
+    holdout = _holdout({name: value for name, value in params.items() if name not in own})
+    files = [*registry.with_siblings(entry.file), *SHARED]
+    code = source_digest(dict.fromkeys(files, frozenset()))
     try:
-        content = content_digest(location.path)
+        content = [content_digest(path) for path in _read_by(location, complete)]
     except OSError as error:
         raise InvalidInput(f"data {error.filename}: {error.strerror}") from None
-    key = content_hash([location.source, complete, content, code])
+    key = content_hash([location.source, complete, holdout.model_dump(), content, code])
     place = cache_folder() / "data" / key
     if not (place / "data.json").is_file():
-        _fill(place, location, complete)
+        _fill(place, location, complete, holdout)
     try:
         return _read(place, location)
     except (OSError, ValueError, KeyError, EOFError):  # cut off by a full disk: decoded anew
         shutil.rmtree(place, ignore_errors=True)
-        _fill(place, location, complete)
+        _fill(place, location, complete, holdout)
         return _read(place, location)
+
+
+def _holdout(params: Mapping[str, Any]) -> Holdout:
+    try:
+        return Holdout.model_validate(params)
+    except ValidationError as error:
+        problems = findings(error, Holdout)
+    raise InvalidInput(*(f"data.params.{place}: {text}" for place, text in problems))
+
+
+def _read_by(location: Location, params: Mapping[str, Any]) -> list[Path | None]:
+    """The files and folders that a source reads."""
+    module = importlib.import_module(registry.sources.entry(location.source).module)
+    reads: Callable[..., list[Path | None]] | None = getattr(module, "reads", None)
+    return [location.path] if reads is None else reads(location.path, **params)
 
 
 def content_digest(path: Path | None) -> str:
@@ -71,11 +95,11 @@ def content_digest(path: Path | None) -> str:
     return digest.hexdigest()
 
 
-def digest_of(decoded: Decoded) -> str:
+def digest_of(splits: Mapping[str, Split], classes: Sequence[str]) -> str:
     """The decoded arrays and classes to 32 hexadecimal digits, whatever file they came from."""
-    digest = hashlib.sha256(json.dumps(decoded.classes).encode())
+    digest = hashlib.sha256(json.dumps(classes).encode())
     for name in SPLITS:
-        split: Split = getattr(decoded, name)
+        split = splits[name]
         for part in (split.images, split.labels, split.soft_labels, split.groups):
             if part is None:
                 digest.update(b"none")
@@ -85,12 +109,12 @@ def digest_of(decoded: Decoded) -> str:
     return digest.hexdigest()[:32]
 
 
-def _fill(place: Path, location: Location, params: Mapping[str, Any]) -> None:
+def _fill(place: Path, location: Location, params: Mapping[str, Any], holdout: Holdout) -> None:
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
         with _locked(place.with_suffix(".lock")):
             if not (place / "data.json").is_file():
-                _decode(place, location, params)
+                _decode(place, location, params, holdout)
     except OSError as error:
         raise InvalidInput(
             f"data cache {error.filename or place.parent}: {error.strerror}; name a folder that "
@@ -98,14 +122,16 @@ def _fill(place: Path, location: Location, params: Mapping[str, Any]) -> None:
         ) from None
 
 
-def _decode(place: Path, location: Location, params: Mapping[str, Any]) -> None:
+def _decode(place: Path, location: Location, params: Mapping[str, Any], holdout: Holdout) -> None:
     log.info("decoding %s, once", location.name)
     started = time.perf_counter()
-    decoded = registry.sources.get(location.source)(location.path, **params)
-    check(decoded, location)
+    decoded: Decoded = registry.sources.get(location.source)(location.path, **params)
+    check_classes(decoded, location)
+    splits = dict(zip(SPLITS, completed(decoded, holdout), strict=True))
+    check_splits(splits, decoded, location)
     beside = Path(tempfile.mkdtemp(prefix=place.name, dir=place.parent))
     try:
-        _write(beside, decoded)
+        _write(beside, splits, decoded)
         shutil.rmtree(place, ignore_errors=True)
         beside.replace(place)
     finally:
@@ -113,18 +139,13 @@ def _decode(place: Path, location: Location, params: Mapping[str, Any]) -> None:
     log.info("decoded in %.1f s", time.perf_counter() - started)
 
 
-def check(decoded: Decoded, location: Location) -> None:
-    """Refuses a set that no classifier can be trained or judged on."""
+def check_classes(decoded: Decoded, location: Location) -> None:
+    """Refuses classes that no classifier can be trained on or that cannot be tracked."""
     where = f"data '{location.name}'"
     problems = []
     if len(decoded.classes) < 2:
         found = ", ".join(decoded.classes) or "none"
         problems.append(f"{where}: {len(decoded.classes)} class ({found}); at least two are needed")
-    problems += [
-        f"{where}: the {name} split is empty; give it images"
-        for name in SPLITS
-        if len(getattr(decoded, name)) == 0
-    ]
     odd = [name for name in decoded.classes if not re.fullmatch(r"[\w. -]+", name)]
     problems += [
         f"{where}: class {name!r}: letters, digits, '_', '-', '.' and blanks only; rename it"
@@ -132,8 +153,21 @@ def check(decoded: Decoded, location: Location) -> None:
     ]
     if len(decoded.classes) > MAX_CLASSES:
         problems.append(f"{where}: {len(decoded.classes)} classes, at most {MAX_CLASSES}")
-    counts = np.bincount(decoded.train.labels, minlength=len(decoded.classes))
-    if len(decoded.train):
+    if problems:
+        raise InvalidInput(*problems)
+
+
+def check_splits(splits: Mapping[str, Split], decoded: Decoded, location: Location) -> None:
+    """Refuses splits that no classifier can be trained or judged on."""
+    where = f"data '{location.name}'"
+    problems = [
+        f"{where}: the {name} split is empty; give it images"
+        for name, split in splits.items()
+        if len(split) == 0
+    ]
+    train = splits["train"]
+    counts = np.bincount(train.labels, minlength=len(decoded.classes))
+    if len(train):
         problems += [
             f"{where}: no training image of class '{name}' (label {label}); add some"
             for label, name in enumerate(decoded.classes)
@@ -143,11 +177,9 @@ def check(decoded: Decoded, location: Location) -> None:
         raise InvalidInput(*problems)
 
 
-def _write(folder: Path, decoded: Decoded) -> None:
+def _write(folder: Path, splits: Mapping[str, Split], decoded: Decoded) -> None:
     seen: set[bytes] = set()
-    shapes = {}
-    for name in SPLITS:
-        split: Split = getattr(decoded, name)
+    for name, split in splits.items():
         keys = [hashlib.sha256(image.tobytes()).digest() for image in split.images]
         arrays = {field.name: getattr(split, field.name) for field in fields(Split)}
         arrays["leaked"] = np.array([key in seen for key in keys], dtype=bool)
@@ -155,8 +187,15 @@ def _write(folder: Path, decoded: Decoded) -> None:
         for part, array in arrays.items():
             if array is not None:
                 np.save(folder / f"{name}-{part}.npy", array)
-        shapes[name] = list(split.images.shape)
-    about = {"classes": decoded.classes, "digest": digest_of(decoded), "shapes": shapes}
+    about = {
+        "classes": decoded.classes,
+        "digest": digest_of(splits, decoded.classes),
+        "own": [name for name in SPLITS if getattr(decoded, name) is not None],
+        "tested_on_val": splits["test"] is splits["val"],
+        "names": dict(decoded.names),
+        "persons": decoded.persons,
+        "found": decoded.found,
+    }
     (folder / "data.json").write_text(json.dumps(about), encoding="utf-8")
 
 
@@ -176,6 +215,11 @@ def _read(place: Path, location: Location) -> Splits:
         digest=about["digest"],
         source=location.name,
         synthetic=location.synthetic,
+        own=tuple(about["own"]),
+        tested_on_val=about["tested_on_val"],
+        names=about["names"],
+        persons=tuple(about["persons"]),
+        found=about["found"],
     )
 
 

@@ -43,16 +43,18 @@ def embedded(
     draw_seed: Count = 2013,
 ) -> Decoded:
     """Synthetic 48x48 faces, seven expressions, drawn from parameters; no file needed."""
-    sizes = {"train": train_images, "val": val_images, "test": test_images}
-    splits = {}
-    for number, (name, count) in enumerate(sizes.items()):
+    sizes = (train_images, val_images, test_images)
+    splits = []
+    for number, count in enumerate(sizes):
         generator = np.random.default_rng([draw_seed, number])
         truth = _classes(generator, count)
         images = np.concatenate(
             [_images(generator, truth[start : start + CHUNK]) for start in range(0, count, CHUNK)]
         )
-        splits[name] = Split(images, _mislabelled(generator, truth, wrong_labels))
-    return Decoded(**splits, classes=EMOTIONS)
+        splits.append(Split(images, _mislabelled(generator, truth, wrong_labels)))
+    found = {"sizes": {f"{SIDE}x{SIDE}": sum(sizes)}, "modes": {"L": sum(sizes)}}
+    train, val, test = splits
+    return Decoded(train, val, test, classes=EMOTIONS, found=found)
 
 
 def _classes(generator: np.random.Generator, count: int) -> NDArray[np.int64]:

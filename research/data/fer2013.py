@@ -15,14 +15,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from research.data import EMOTIONS, Decoded, Split
-from research.data.splitting import three_ways
 from research.errors import InvalidInput, suggest
-from research.registry import Fraction, sources
+from research.registry import sources
 
 SIDE = 48
 PIXELS = SIDE * SIDE
 USAGES = {"Training": "train", "PublicTest": "val", "PrivateTest": "test"}
 BATCH = 1024  # rows whose numbers are read in one go; 8 MB of text
+
+
+NAMES = {part: usage for usage, part in USAGES.items()}
 
 
 class Row(NamedTuple):
@@ -32,6 +34,15 @@ class Row(NamedTuple):
     label: int
     pixels: str
     part: str
+
+
+class Table(NamedTuple):
+    """FER2013 in the order of its rows: images ``(N, 48, 48, 1)``, labels and splits ``(N,)``."""
+
+    images: NDArray[np.uint8]
+    labels: NDArray[np.int64]
+    parts: NDArray[np.str_]
+    has_usage: bool
 
 
 def accepts(path: Path) -> bool:
@@ -44,29 +55,38 @@ def accepts(path: Path) -> bool:
 
 
 @sources.register()
-def fer2013(path: Path, *, val_fraction: Fraction = 0.1, test_fraction: Fraction = 0.1) -> Decoded:
+def fer2013(path: Path) -> Decoded:
     """A csv with the columns emotion, pixels and, mostly, Usage.
 
-    The fractions are used only where there is no Usage. Raises `InvalidInput` with file, line and
-    value for a row that is wrong.
+    Raises `InvalidInput` with file, line and value for a row that is wrong.
     """
-    images: dict[str, list[NDArray[np.uint8]]] = {part: [] for part in USAGES.values()}
-    labels: dict[str, list[int]] = {part: [] for part in USAGES.values()}
-    has_usage = True
+    table = read_table(path)
+    everything = Split(table.images, table.labels)
+    found = {"sizes": {f"{SIDE}x{SIDE}": len(everything)}, "modes": {"L": len(everything)}}
+    if not table.has_usage:
+        return Decoded(everything, None, None, EMOTIONS, found=found)
+    train, val, test = (everything.take(np.flatnonzero(table.parts == part)) for part in NAMES)
+    return Decoded(train, val, test, classes=EMOTIONS, names=NAMES, found=found)
+
+
+def read_table(path: Path) -> Table:
+    """A table to its images, labels and splits; raises `InvalidInput`."""
+    images: list[NDArray[np.uint8]] = []
+    labels: list[int] = []
+    parts: list[str] = []
     with path.open(encoding="utf-8-sig", errors="replace", newline="") as stream:
         columns = _columns(stream, path)
-        has_usage = "usage" in columns
         for rows in _batches(_rows(stream, path, columns)):
-            pixels = _numbers(rows, path)
-            parts = np.array([row.part for row in rows])
-            for part in set(parts.tolist()):
-                images[part].append(pixels[parts == part])
-            for row in rows:
-                labels[row.part].append(row.label)
-    splits = {part: _split(images[part], labels[part]) for part in images}
-    if not has_usage:
-        return Decoded(*three_ways(splits["train"], val_fraction, test_fraction), EMOTIONS)
-    return Decoded(**splits, classes=EMOTIONS)
+            images.append(_numbers(rows, path))
+            labels += [row.label for row in rows]
+            parts += [row.part for row in rows]
+    empty = np.zeros((0, SIDE, SIDE, 1), dtype=np.uint8)
+    return Table(
+        np.concatenate([empty, *images]),
+        np.array(labels, dtype=np.int64),
+        np.array(parts, dtype=np.str_),
+        "usage" in columns,
+    )
 
 
 def _columns(stream: TextIO, path: Path) -> dict[str, int]:
@@ -159,8 +179,3 @@ def _fault(text: str) -> str:
         if not (word.isascii() and word.isdigit() and int(word) <= 255 and len(word) <= 3):
             return f"pixel {place + 1} is '{word[:20]}', not a whole number from 0 to 255"
     return f"{len(words):,} pixels, not {PIXELS:,} ({SIDE} x {SIDE}), separated by spaces"
-
-
-def _split(images: list[NDArray[np.uint8]], labels: list[int]) -> Split:
-    empty = np.zeros((0, SIDE, SIDE, 1), dtype=np.uint8)
-    return Split(np.concatenate([empty, *images]), np.array(labels, dtype=np.int64))

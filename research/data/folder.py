@@ -1,169 +1,131 @@
-"""Image folders: ``train/<class>/*``, ``test/<class>/*`` and perhaps ``val/<class>/*``."""
+"""Folders of classes: ``train/<class>/*`` and the like, or ``<class>/*`` without splits."""
 
 from __future__ import annotations
 
-import logging
-import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
-import cv2
 import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
 
-from research.data import EMOTIONS, Decoded, Split
-from research.data.splitting import split_off
+from research.data import Decoded, Split
+from research.data.classes import Names, ordered
+from research.data.images import has_images, image_files, merged, read_images, unpacked
 from research.errors import InvalidInput
-from research.registry import Count, Fraction, sources
+from research.registry import Count, sources
 
 SPLIT_FOLDERS = {
     "train": ("train", "training"),
     "val": ("val", "valid", "validation"),
     "test": ("test", "testing"),
 }
-SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".gif"}
-MAX_SIDE = 8192
-log = logging.getLogger("research")
 
 
 def accepts(path: Path) -> bool:
-    """Whether a path is a folder with a training folder of classes."""
-    return path.is_dir() and _split_folder(path, "train") is not None
+    """Whether a path is a folder with a training folder of classes, or with classes."""
+    if not path.is_dir():
+        return False
+    place = unpacked(path)
+    return "train" in split_folders(place) or any(has_images(item) for item in _folders(place))
 
 
 @sources.register()
-def folder(path: Path, *, val_fraction: Fraction = 0.1, side: Count | None = None) -> Decoded:
-    """A folder train/<class>/*, test/<class>/* and, if there is one, val/<class>/*.
+def folder(
+    path: Path,
+    *,
+    side: Count | None = None,
+    aliases: dict[str, str] | None = None,
+    person_before: str | None = None,
+) -> Decoded:
+    """A folder train/<class>/*, test/<class>/*, val/<class>/*, or just <class>/*.
 
-    Without a validation folder ``val_fraction`` of the training images is held out. Images of one
-    size keep it; for images of several sizes ``side`` is the size in pixels that all are brought
-    to. Raises `InvalidInput` that names every image that cannot be read.
+    Class folders may have any spelling of an expression (``HAPPINESS`` is ``happy``); ``aliases``
+    maps others. Images of several sizes are brought to ``side`` pixels. ``person_before``: the
+    person on an image is what its name has before this text, such as ``_``.
     """
-    files = {name: _files(path, name) for name in SPLIT_FOLDERS}
-    present = {name: found for name, found in files.items() if found is not None}
-    if "test" not in present:
-        raise InvalidInput(f"{path}: no folder 'test'; images to test on are never made up")
-    names = _classes(present, path)
-    splits = {name: _decode(found, names, side) for name, found in present.items()}
-    splits = _alike(splits)
-    if "val" not in splits:
-        splits["train"], splits["val"] = split_off(splits["train"], val_fraction)
-    return Decoded(**splits, classes=tuple(names))
+    place = unpacked(path)
+    folders = split_folders(place) or {"train": place}
+    if "train" not in folders:
+        raise InvalidInput(f"{path}: no folder 'train'; it has {', '.join(folders)}")
+    names = Names(aliases, str(path))
+    files = {split: _files(found, names) for split, found in folders.items()}
+    classes = ordered(files["train"])
+    for split, found in files.items():
+        if unknown := sorted(set(found) - set(classes)):
+            raise InvalidInput(
+                f"{path}: the {split} folder has the class '{unknown[0]}', which the training "
+                f"folder has not ({', '.join(classes)})"
+            )
+    return decode(files, classes, side, person_before, str(path))
 
 
-def _split_folder(path: Path, split: str) -> Path | None:
-    folders = {item.name.lower(): item for item in sorted(path.iterdir()) if item.is_dir()}
-    return next((folders[name] for name in SPLIT_FOLDERS[split] if name in folders), None)
+def decode(
+    files: Mapping[str, Mapping[str, list[Path]]],
+    classes: tuple[str, ...],
+    side: int | None,
+    person_before: str | None,
+    where: str,
+) -> Decoded:
+    """Files by split and class to splits; all images are brought to one size."""
+    pairs = [
+        (split, file, classes.index(name))
+        for split, found in files.items()
+        for name in classes
+        for file in found.get(name, [])
+    ]
+    images, found = read_images([file for _, file, _ in pairs], side, where)
+    labels = np.array([label for _, _, label in pairs], dtype=np.int64)
+    parts = np.array([split for split, _, _ in pairs])
+    persons: tuple[str, ...] = ()
+    groups = None
+    if person_before:
+        names = [_person(file, person_before) for _, file, _ in pairs]
+        known, groups = np.unique(names, return_inverse=True)
+        persons = tuple(map(str, known))
+    everything = Split(images, labels, groups=groups)
+    splits = {name: everything.take(np.flatnonzero(parts == name)) for name in files}
+    return Decoded(
+        train=splits["train"],
+        val=splits.get("val"),
+        test=splits.get("test"),
+        classes=classes,
+        persons=persons,
+        found=merged([found]),
+    )
 
 
-def _files(path: Path, split: str) -> dict[str, list[Path]] | None:
-    """The images of each class of a split, or None where the split has no folder."""
-    place = _split_folder(path, split)
-    if place is None:
-        return None
+def split_folders(place: Path) -> dict[str, Path]:
+    """The folders of splits that stand in a folder, by our names for them."""
+    inside = {item.name.lower(): item for item in _folders(place)}
+    return {
+        split: next(inside[name] for name in names if name in inside)
+        for split, names in SPLIT_FOLDERS.items()
+        if any(name in inside for name in names)
+    }
+
+
+def _folders(place: Path) -> list[Path]:
+    return sorted(i for i in place.iterdir() if i.is_dir() and not i.name.startswith((".", "__")))
+
+
+def _files(place: Path, names: Names) -> dict[str, list[Path]]:
+    """The images of each class of a split."""
     found: dict[str, list[Path]] = {}
-    for item in sorted(place.iterdir()):
-        if item.is_dir() and not item.name.startswith("."):
-            name = item.name.lower()
-            if name in found:
-                raise InvalidInput(f"{item}: two folders for the class '{name}'")
-            files = sorted(file for file in item.iterdir() if not file.name.startswith("."))
-            found[name] = [file for file in files if file.suffix.lower() in SUFFIXES]
-            if others := len(files) - len(found[name]):
-                log.warning("%s: %d files that are no images are passed over", item, others)
+    spelled = names.distinct(item.name for item in _folders(place))
+    problems = []
+    for spelling, name in spelled.items():
+        files = image_files(place / spelling)
+        if not files:
+            problems.append(f"{place / spelling}: no image in this class folder; fill or remove it")
+        found.setdefault(name, []).extend(files)
+    if problems:
+        raise InvalidInput(*problems)
     return found
 
 
-def _classes(present: dict[str, dict[str, list[Path]]], path: Path) -> list[str]:
-    """The classes of the training folder: in FER2013's order if they are its, else sorted."""
-    names = sorted(present["train"])
-    for split, found in present.items():
-        unknown = sorted(set(found) - set(names))
-        if unknown:
-            raise InvalidInput(
-                f"{path}: the {split} folder has the class '{unknown[0]}', which the training "
-                f"folder has not ({', '.join(names)})"
-            )
-    return [name for name in EMOTIONS if name in names] if set(names) <= set(EMOTIONS) else names
-
-
-def _decode(files: dict[str, list[Path]], names: Sequence[str], side: int | None) -> Split:
-    pairs = [(file, names.index(name)) for name in names for file in files.get(name, [])]
-    images: list[NDArray[np.uint8]] = []
-    problems: list[str] = []
-    for file, _ in pairs:
-        try:
-            image = read_image(file)
-            images.append(image if side is None else _resized(image, side))
-        except InvalidInput as error:
-            problems += error.problems
-    if problems:
-        raise InvalidInput(*problems)
-    labels = np.array([label for _, label in pairs], dtype=np.int64)
-    return Split(_stacked(images), labels)
-
-
-def read_image(file: Path) -> NDArray[np.uint8]:
-    """An image file to ``(H, W, C)``, C = 1 for grey and 3 for colour; raises `InvalidInput`."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(file) as image:
-                if max(image.size) > MAX_SIDE:
-                    raise InvalidInput(f"{file}: {image.size} pixels, at most {MAX_SIDE} a side")
-                pixels = _eight_bits(image)
-    except InvalidInput:
-        raise
-    except Exception as error:  # a broken image makes Pillow raise almost anything
-        reason = "is empty" if file.stat().st_size == 0 else str(error) or type(error).__name__
-        raise InvalidInput(f"{file}: is not a readable image: {reason}") from None
-    return pixels[..., None] if pixels.ndim == 2 else pixels
-
-
-def _eight_bits(image: Image.Image) -> NDArray[np.uint8]:
-    """An open image to its pixels, grey or colour; what has more bits is scaled, never cut."""
-    if image.mode.startswith("I"):
-        deep = np.asarray(image).astype(np.float64)
-        return np.rint(deep / 257 if deep.max() > 255 else deep).clip(0, 255).astype(np.uint8)
-    if image.mode == "F":
-        raise InvalidInput(f"{image.filename}: holds fractions; save it with 8 bits a pixel")  # type: ignore[attr-defined]
-    grey = image.mode in ("1", "L", "LA")
-    return np.asarray(image.convert("L" if grey else "RGB"))
-
-
-def _stacked(images: list[NDArray[np.uint8]]) -> NDArray[np.uint8]:
-    """Images to one array; colour if any is, one size."""
-    if not images:
-        return np.zeros((0, 1, 1, 1), dtype=np.uint8)
-    sizes = sorted({image.shape[:2] for image in images})
-    if len(sizes) > 1:
+def _person(file: Path, before: str) -> str:
+    name, mark, _ = file.stem.partition(before)
+    if not mark or not name:
         raise InvalidInput(
-            f"images of {len(sizes)} sizes, from {sizes[0]} to {sizes[-1]}; say what size to bring "
-            "them to, in pixels: --set data.params.side=96"
+            f"{file}: nothing stands before '{before}' in its name (data.params.person_before)"
         )
-    channels = max(image.shape[2] for image in images)
-    return np.stack([np.broadcast_to(i, (*i.shape[:2], channels)) for i in images])
-
-
-def _resized(image: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
-    shrinks = min(image.shape[:2]) > side
-    method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    resized: NDArray[np.uint8] = cv2.resize(image, (side, side), interpolation=method)
-    return resized.reshape(side, side, -1)
-
-
-def _alike(splits: dict[str, Split]) -> dict[str, Split]:
-    """Splits with the same shape of image: colour if one is, the same size."""
-    filled = {name: split for name, split in splits.items() if len(split)}
-    sizes = {split.images.shape[1:3] for split in filled.values()}
-    if len(sizes) > 1:
-        raise InvalidInput(
-            f"splits of {len(sizes)} image sizes, {sorted(sizes)}; say what size to bring them to, "
-            "in pixels: --set data.params.side=96"
-        )
-    channels = max(split.images.shape[3] for split in filled.values()) if filled else 1
-    return {
-        name: Split(np.repeat(split.images, channels // split.images.shape[3], 3), split.labels)
-        for name, split in splits.items()
-    }
+    return name

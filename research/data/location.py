@@ -12,19 +12,25 @@ from research import registry
 from research.errors import InvalidInput, suggest
 
 AUTO = "auto"
-FER2013 = "fer2013"
 EMBEDDED = "embedded"
-# Where people keep FER2013 under ./data, the most complete first.
-FER2013_PLACES = (
-    "fer2013.csv",
-    "fer2013/fer2013.csv",
-    "icml_face_data.csv",
-    "fer2013/icml_face_data.csv",
-    "fer2013.npz",
-    "fer2013",
-    "train.csv",
-    "fer2013/train.csv",
-)
+FER2013 = "fer2013"
+# Where people keep a set under ./data, the most complete form first.
+PLACES = {
+    FER2013: (
+        "fer2013.csv",
+        "fer2013/fer2013.csv",
+        "icml_face_data.csv",
+        "fer2013/icml_face_data.csv",
+        "fer2013.npz",
+        "fer2013",
+        "FER2013",
+        "train.csv",
+        "fer2013/train.csv",
+    ),
+    "ferplus": ("fer2013new.csv", "fer2013/fer2013new.csv", "ferplus/fer2013new.csv"),
+    "jaffe": ("jaffe", "JAFFE", "jaffedbase"),
+    "ckplus": ("CK+48", "ck+48", "ckplus", "CK+"),
+}
 
 
 @dataclass(frozen=True)
@@ -47,39 +53,50 @@ class Location:
 
 
 def locate(name: str, folder: Path | None = None) -> Location:
-    """A name or path to its location; ``auto`` is RESEARCH_DATA, else ./data, else embedded."""
+    """A name or path to its location; ``auto`` is RESEARCH_DATA, else ./data, else embedded.
+
+    ``auto`` looks for FER2013, ``auto:jaffe`` and the like for another set that has a name.
+    """
     folder = folder or Path.cwd()
-    if name == AUTO:
-        if chosen := os.environ.get("RESEARCH_DATA"):
-            return _named(chosen, Path.cwd(), "RESEARCH_DATA")
-        if found := _fer2013(folder):
-            return _at(found, "found under ./data")
-        return Location(EMBEDDED, None, "no FER2013 under ./data, no RESEARCH_DATA, no --data")
+    first, _, wanted = name.partition(":")
+    if first == AUTO:
+        return _automatic(wanted or FER2013, folder)
     return _named(name, folder, "as asked")
+
+
+def _automatic(wanted: str, folder: Path) -> Location:
+    if wanted not in PLACES:
+        raise InvalidInput(f"data 'auto:{wanted}': no such set{suggest(wanted, PLACES)}")
+    if chosen := os.environ.get("RESEARCH_DATA"):
+        return _named(chosen, Path.cwd(), "RESEARCH_DATA")
+    if found := _found(wanted, folder):
+        return _at(found, "found under ./data")
+    known = {FER2013: "FER2013", "ferplus": "FER+", "jaffe": "JAFFE", "ckplus": "CK+"}[wanted]
+    return Location(EMBEDDED, None, f"no {known} under ./data, no RESEARCH_DATA, no --data")
 
 
 def _named(name: str, folder: Path, why: str) -> Location:
     if name == EMBEDDED:
         return Location(EMBEDDED, None, why)
     path = folder / Path(name).expanduser()
-    if name == FER2013 and not path.exists():
-        if found := _fer2013(folder):
+    if name in PLACES and not path.exists():
+        if found := _found(name, folder):
             return _at(found, "found under ./data")
-        places = ", ".join(f"data/{place}" for place in FER2013_PLACES)
+        places = ", ".join(f"data/{place}" for place in PLACES[name])
         raise InvalidInput(
-            f"data 'fer2013': not found in {folder}; looked for {places}; give its path (--data)"
+            f"data '{name}': not found in {folder}; looked for {places}; give its path (--data)"
         )
     if not path.exists():
-        names = (FER2013, EMBEDDED)
+        names = (*PLACES, EMBEDDED)
         near = suggest(name, names) if os.sep not in name and "." not in name else ""
         raise InvalidInput(
-            f"data '{name}': no such file or folder{near or f'; names are {names[0]}, {names[1]}'}"
+            f"data '{name}': no such file or folder{near or '; names are ' + ', '.join(names)}"
         )
     return _at(path, why)
 
 
-def _fer2013(folder: Path) -> Path | None:
-    places = (folder / "data" / place for place in FER2013_PLACES)
+def _found(name: str, folder: Path) -> Path | None:
+    places = (folder / "data" / place for place in PLACES[name])
     return next((place for place in places if place.exists() and _source_of(place)), None)
 
 
@@ -100,9 +117,12 @@ def _at(path: Path, why: str) -> Location:
 
 
 def _source_of(path: Path) -> str | None:
+    """The source that reads a path: of those that accept it, the one of the highest rank."""
+    found = []
     for name in registry.sources.names():
-        module = importlib.import_module(registry.sources.entry(name).module)
-        accepts: Callable[[Path], bool] | None = getattr(module, "accepts", None)
+        entry = registry.sources.entry(name)
+        accepts: Callable[[Path], bool] | None
+        accepts = getattr(importlib.import_module(entry.module), "accepts", None)
         if accepts and accepts(path):
-            return name
-    return None
+            found.append((entry.declared.get("rank", 0), name))
+    return max(found)[1] if found else None

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from research.data import EMOTIONS, Decoded, Split
-from research.data.splitting import three_ways
+from research.data import EMOTIONS, SPLITS, Decoded, Split
+from research.data.fer2013 import Table
 from research.errors import InvalidInput
-from research.registry import Fraction, sources
+from research.registry import sources
 
 MAX_BYTES = 8 * 1024**3
 ARRAYS = ("images", "labels", "usage", "classes", "groups")
@@ -24,25 +24,52 @@ def accepts(path: Path) -> bool:
 
 
 @sources.register()
-def npz(path: Path, *, val_fraction: Fraction = 0.1, test_fraction: Fraction = 0.1) -> Decoded:
+def npz(path: Path) -> Decoded:
     """A .npz with images (N, H, W[, C]) uint8, labels (N,), usage (N,) 0 train 1 val 2 test.
 
-    ``classes`` names the labels (FER2013's by default), ``groups`` the persons. Without ``usage``
-    the fractions are held out. Raises `InvalidInput` with file, array and value.
+    ``classes`` names the labels (FER2013's by default), ``groups`` the persons. Raises
+    `InvalidInput` with file, array and value.
     """
     arrays = _read(path)
     images = _images(arrays, path)
     classes = _classes(arrays, path)
     labels = _whole(arrays, "labels", len(images), len(classes), path)
+    persons: tuple[str, ...] = ()
     groups = None
     if "groups" in arrays:
-        groups = np.unique(arrays["groups"], return_inverse=True)[1].astype(np.int64)
+        known, groups = np.unique(arrays["groups"], return_inverse=True)
+        groups, persons = groups.astype(np.int64), tuple(map(str, known))
+        if len(groups) != len(images):
+            raise InvalidInput(f"{path}: {len(groups)} groups for {len(images)} images")
     everything = Split(images, labels, groups=groups)
+    height, width, channels = images.shape[1:]
+    found = {
+        "sizes": {f"{height}x{width}": len(images)},
+        "modes": {"L" if channels == 1 else "RGB": len(images)},
+    }
     if "usage" not in arrays:
-        return Decoded(*three_ways(everything, val_fraction, test_fraction), classes)
+        return Decoded(everything, None, None, classes, persons=persons, found=found)
     usage = _whole(arrays, "usage", len(images), 3, path)
     train, val, test = (everything.take(np.flatnonzero(usage == code)) for code in range(3))
-    return Decoded(train, val, test, classes)
+    return Decoded(
+        train,
+        val if 1 in usage else None,
+        test if 2 in usage else None,
+        classes,
+        persons=persons,
+        found=found,
+    )
+
+
+def read_table(path: Path) -> Table:
+    """Arrays of 48 x 48 grey images as FER2013's table, in the order of its rows."""
+    arrays = _read(path)
+    images = _images(arrays, path)
+    labels = _whole(arrays, "labels", len(images), len(EMOTIONS), path)
+    if "usage" not in arrays:
+        return Table(images, labels, np.full(len(images), "train"), False)
+    usage = _whole(arrays, "usage", len(images), 3, path)
+    return Table(images, labels, np.array(SPLITS)[usage], True)
 
 
 def _read(path: Path) -> dict[str, NDArray[Any]]:

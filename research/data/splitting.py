@@ -1,15 +1,47 @@
-"""A split for data that comes without one: stratified, copies kept together, seed of its own."""
+"""Splits that a data set does not bring: persons and copies kept together, a seed of their own."""
 
 from __future__ import annotations
+
+import warnings
 
 import numpy as np
 from numpy.typing import NDArray
 
-from research.data import Split
+from research.data import Decoded, Split
 from research.errors import InvalidInput
+from research.spec import Holdout
 
-# The split never depends on a run's seed: all runs of all studies share it.
+# A split never depends on a run's seed: all runs of all studies share it.
 SPLIT_SEED = 2013
+
+
+def completed(decoded: Decoded, holdout: Holdout) -> tuple[Split, Split, Split]:
+    """What a source has to (train, val, test), what it has not held out of its training images."""
+    train, val, test = decoded.train, decoded.val, decoded.test
+    of_rest, of_all = holdout.val_fraction, holdout.test_fraction
+    if test is None and of_all:
+        if val is None and of_rest + of_all >= 1:
+            raise InvalidInput(
+                f"data.params.val_fraction {of_rest} and test_fraction {of_all}: nothing is left "
+                "to train on"
+            )
+        of_rest /= 1 - of_all
+        train, test = split_off(train, of_all, holdout.holdout)
+    if val is None:
+        train, val = split_off(train, of_rest, holdout.holdout)
+    return train, val, val if test is None else test
+
+
+def split_off(split: Split, fraction: float, by: str = "persons") -> tuple[Split, Split]:
+    """A split to (the rest, about ``fraction`` of it held out); ``by`` as in `Holdout`."""
+    n = len(split)
+    if by == "last":
+        out = np.arange(n) >= n - round(fraction * n)
+    elif by == "persons" and split.groups is not None:
+        out = persons_apart(split.labels, split.groups, max(2, round(1 / fraction))) == 0
+    else:
+        out = held_out(split.labels, fraction, copies_of(split.images))
+    return split.take(np.flatnonzero(~out)), split.take(np.flatnonzero(out))
 
 
 def held_out(
@@ -35,24 +67,44 @@ def held_out(
     return chosen[members]
 
 
+def persons_apart(
+    labels: NDArray[np.int64], persons: NDArray[np.int64], parts: int
+) -> NDArray[np.int64]:
+    """Labels and persons ``(N,)`` to a part ``(N,)`` from 0, classes as even as persons allow.
+
+    With as many parts as persons each person is one, in order.
+    """
+    names, members = np.unique(persons, return_inverse=True)
+    parts = min(parts, len(names))
+    if parts == len(names):
+        return members.astype(np.int64)
+    from sklearn.model_selection import StratifiedGroupKFold  # its import takes seconds
+
+    folds = StratifiedGroupKFold(parts, shuffle=True, random_state=SPLIT_SEED)
+    part = np.zeros(len(labels), dtype=np.int64)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that a class is rarer than there are parts
+        for number, (_, rows) in enumerate(folds.split(labels, labels, persons)):
+            part[rows] = number
+    return part
+
+
+def copies_apart(
+    labels: NDArray[np.int64], copies: NDArray[np.int64], parts: int
+) -> NDArray[np.int64]:
+    """Labels and ids of equal images ``(N,)`` to a part ``(N,)`` from 0, each class dealt out."""
+    generator = np.random.default_rng(SPLIT_SEED)
+    _, firsts, members = np.unique(copies, return_index=True, return_inverse=True)
+    part = np.zeros(len(firsts), dtype=np.int64)
+    dealt = 0
+    for label in np.unique(labels):
+        groups = generator.permutation(np.flatnonzero(labels[firsts] == label))
+        part[groups] = (dealt + np.arange(len(groups))) % parts
+        dealt += len(groups)  # the next class goes on where this one ended
+    return part[members]
+
+
 def copies_of(images: NDArray[np.uint8]) -> NDArray[np.int64]:
     """Images ``(N, ...)`` to ids ``(N,)``: equal pixels, equal id."""
     ids: dict[bytes, int] = {}
     return np.array([ids.setdefault(image.tobytes(), len(ids)) for image in images], dtype=np.int64)
-
-
-def split_off(split: Split, fraction: float) -> tuple[Split, Split]:
-    """A split to (the rest, about ``fraction`` of it held out), persons and copies undivided."""
-    together = copies_of(split.images) if split.groups is None else split.groups
-    out = held_out(split.labels, fraction, together)
-    return split.take(np.flatnonzero(~out)), split.take(np.flatnonzero(out))
-
-
-def three_ways(split: Split, val: float, test: float) -> tuple[Split, Split, Split]:
-    """A split to training, validation and test parts of the fractions given."""
-    if val + test >= 1:
-        raise InvalidInput(
-            f"data.params.val_fraction {val} and test_fraction {test}: nothing is left to train on"
-        )
-    rest, tested = split_off(split, test)
-    return (*split_off(rest, val / (1 - test)), tested)

@@ -46,14 +46,14 @@ class Report:
         runs = self.runs[columns].astype(object)
         rows = self.effects.astype(object)
         failed = self.runs[(self.runs["status"] == "FAILED") | (self.runs["error"] != "")]
-        failed = failed[["cell", "seed", "run_id", "error"]]
+        failed = failed[["cell", "fold", "seed", "run_id", "error"]].astype(object)
         return {
             "study": self.study,
             "parent_run_id": self.parent_run_id,
             "complete": self.complete,
             "runs": runs.where(runs.notna(), None).to_dict("records"),
             "effects": rows.where(rows.notna(), None).to_dict("records"),
-            "failed": failed.to_dict("records"),
+            "failed": failed.where(failed.notna(), None).to_dict("records"),
             "report": str(self.html),
         }
 

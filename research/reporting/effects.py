@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, replace
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -34,6 +35,15 @@ COLUMNS = [
     "d_epoch_s",
     "complete",
 ]
+
+
+class Answers(NamedTuple):
+    """Bool ``(cells, seeds, images)``; ``clusters`` ``(images,)`` persons or folds, or None."""
+
+    right: NDArray[np.bool_]
+    clusters: NDArray[np.int64] | None
+
+
 COSTS = {"parameters": "model/parameters", "macs": "model/macs", "epoch_s": "epoch_s"}
 
 
@@ -68,29 +78,30 @@ def cells_table(frame: Frame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def correct(frame: Frame, cells: Sequence[str]) -> NDArray[np.bool_] | None:
-    """Which test images each finished run got right, ``(cells, seeds, images)``.
+def correct(frame: Frame, cells: Sequence[str]) -> Answers | None:
+    """Which test images each cell and seed got right, and which images belong together.
 
     None where predictions are missing, or where the cells were not tested on the same images.
     """
     rows: dict[tuple[int, int], NDArray[np.bool_]] = {}
-    labels = None
+    labels = clusters = None
     for place, cell in enumerate(cells):
         for column, seed in enumerate(frame.seeds):
-            run = frame.finished(cell, seed)
-            if run is None:
+            if frame.finished(cell, seed) is None:
                 continue
-            found = frame.predictions(run)
+            found = frame.predictions(cell, seed)
             if found is None or (labels is not None and not np.array_equal(labels, found["label"])):
                 return None
-            labels = found["label"]
+            labels, clusters = found["label"], found.get("cluster")
             rows[place, column] = found["said"] == labels
     if labels is None:
         return None
     table = np.zeros((len(cells), len(frame.seeds), len(labels)), dtype=bool)
     for place_column, right in rows.items():
         table[place_column] = right
-    return table
+    if clusters is not None and len(np.unique(clusters)) < 2:
+        clusters = None  # of one person alone, other persons cannot be told
+    return Answers(table, clusters)
 
 
 def _against_control(frame: Frame, names: Sequence[str]) -> list[Effect]:
@@ -99,9 +110,12 @@ def _against_control(frame: Frame, names: Sequence[str]) -> list[Effect]:
     cells = ["control", *names]
     study = frame.study
     scores = frame.table(cells, study.metric)
-    hits = correct(frame, cells) if study.metric == "test/accuracy" else None
-    found = many_to_one(scores, correct=hits, margin=study.margin, alpha=study.alpha)
-    return [_named(frame, name, effect) for name, effect in zip(names, found, strict=True)]
+    found = correct(frame, cells) if study.metric == "test/accuracy" else None
+    right, clusters = found if found is not None else (None, None)
+    judged = many_to_one(
+        scores, correct=right, clusters=clusters, margin=study.margin, alpha=study.alpha
+    )
+    return [_named(frame, name, effect) for name, effect in zip(names, judged, strict=True)]
 
 
 def _named(frame: Frame, name: str, effect: Effect) -> Effect:

@@ -13,10 +13,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from research import metrics
 from research.errors import InvalidInput
 from research.spec import Study
 from research.tracking import Point, Tracked, Tracker
-from research.tracking.recording import TEST_ACCESSES
+from research.tracking.recording import TEST_ACCESSES, run_name
 from research.yaml_source import parse_yaml
 
 LOOKS = "looks"  # the parent's tag
@@ -25,7 +26,11 @@ CURVES = ("train/loss", "val/loss", "train/accuracy", "val/accuracy")
 
 @dataclass(frozen=True)
 class Frame:
-    """A study as it is tracked. ``runs`` has a row for each cell and seed that belongs to it."""
+    """A study as it is tracked; ``runs`` has a row for each cell, seed and fold that belongs to it.
+
+    The folds of a cell and seed are judged together: their test images are one set, each image
+    once.
+    """
 
     tracker: Tracker
     parent: Tracked
@@ -38,6 +43,12 @@ class Frame:
     def seeds(self) -> list[int]:
         """Every seed of the study, in order."""
         return [int(seed) for seed in self.plan["seeds"]]
+
+    @property
+    def folds(self) -> list[int | None]:
+        """Every fold, or a single None where the study has none."""
+        count = self.plan.get("folds")
+        return [None] if count is None else list(range(1, count + 1))
 
     @property
     def looks(self) -> list[int]:
@@ -66,54 +77,104 @@ class Frame:
         values = np.full((len(cells), len(self.seeds)), np.nan)
         for row, cell in enumerate(cells):
             for column, seed in enumerate(self.seeds):
-                run = self.finished(cell, seed)
-                if run is not None:
-                    values[row, column] = run.metrics.get(metric, np.nan)
+                values[row, column] = self._score(cell, seed, metric)
         return values
 
-    def finished(self, cell: str, seed: int) -> Tracked | None:
-        """The finished run of a cell and seed, or None."""
-        return self._finished.get((cell, seed))
+    def _score(self, cell: str, seed: int, metric: str) -> float:
+        """A metric of a cell and seed: of all folds' test images together, else their mean."""
+        runs = self.finished(cell, seed)
+        if runs is None:
+            return float("nan")
+        if len(self.folds) > 1 and metric.startswith("test/"):
+            pooled = self._pooled(cell, seed)
+            if metric.removeprefix("test/") in pooled:
+                return pooled[metric.removeprefix("test/")]
+        return float(np.mean([run.metrics.get(metric, np.nan) for run in runs]))
+
+    def _pooled(self, cell: str, seed: int) -> dict[str, float]:
+        if (cell, seed) not in self._scores:
+            counts = self._counts(cell, seed)
+            scores = metrics.pooled(counts, self.classes) if counts is not None else {}
+            self._scores[cell, seed] = scores
+        return self._scores[cell, seed]
 
     @functools.cached_property
-    def _finished(self) -> dict[tuple[str, int], Tracked]:
-        ended = self.runs[self.runs["status"] == "FINISHED"]
-        rows = zip(ended["cell"], ended["seed"], ended["run_id"], strict=True)
-        return {(cell, int(seed)): self.tracked[run_id] for cell, seed, run_id in rows}
+    def _scores(self) -> dict[tuple[str, int], dict[str, float]]:
+        return {}
 
-    def predictions(self, run: Tracked) -> dict[str, NDArray[Any]] | None:
-        """Labels and classes said ``(N,)`` of a run's test images, or None; read once."""
+    def finished(self, cell: str, seed: int) -> list[Tracked] | None:
+        """The finished runs of a cell and seed, one a fold; None unless all are finished."""
+        runs = [self._finished.get((cell, seed, fold)) for fold in self.folds]
+        found = [run for run in runs if run is not None]
+        return found if len(found) == len(runs) else None
+
+    @functools.cached_property
+    def _finished(self) -> dict[tuple[str, int, int | None], Tracked]:
+        ended = self.runs[self.runs["status"] == "FINISHED"]
+        return {
+            (row["cell"], row["seed"], row["fold"]): self.tracked[row["run_id"]]
+            for row in ended.astype(object).to_dict("records")
+        }
+
+    def predictions(self, cell: str, seed: int) -> dict[str, NDArray[Any]] | None:
+        """Of all test images of a cell and seed: label, class said, and what belongs together.
+
+        ``cluster`` is there where persons are known (their numbers), or folds (theirs). None where
+        a run or its predictions are missing.
+        """
+        runs = self.finished(cell, seed)
+        found = [self._predictions(run) for run in runs or []]
+        parts = [one for one in found if one is not None]
+        if not parts or len(parts) < len(found):
+            return None
+        whole = {name: np.concatenate([one[name] for one in parts]) for name in ("label", "said")}
+        if all("group" in one for one in parts):
+            whole["cluster"] = np.concatenate([one["group"] for one in parts])
+        elif len(parts) > 1:
+            sizes = [len(one["label"]) for one in parts]
+            whole["cluster"] = np.repeat(np.arange(len(parts)), sizes)
+        return whole
+
+    def _predictions(self, run: Tracked) -> dict[str, NDArray[Any]] | None:
+        """Of a run's test images; read once."""
         if run.run_id not in self._read:
-            self._read[run.run_id] = self._predictions(run)
+            content = self.tracker.read_file(run.run_id, "predictions.npz")
+            self._read[run.run_id] = None if content is None else _unpacked(content)
         return self._read[run.run_id]
 
     @functools.cached_property
     def _read(self) -> dict[str, dict[str, NDArray[Any]] | None]:
         return {}
 
-    def _predictions(self, run: Tracked) -> dict[str, NDArray[Any]] | None:
-        content = self.tracker.read_file(run.run_id, "predictions.npz")
-        if content is None:
+    def _counts(self, cell: str, seed: int) -> NDArray[np.int64] | None:
+        """Test images of a cell and seed by label and by class said, ``(K, K)``."""
+        found = self.predictions(cell, seed)
+        if found is None:
             return None
-        with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-            rows = arrays["split"] == "test"
-            return {"label": arrays["label"][rows], "said": arrays["logits"][rows].argmax(1)}
+        size = len(self.classes)
+        flat = found["label"].astype(np.int64) * size + found["said"]
+        return np.bincount(flat, minlength=size * size).reshape(size, size)
 
     def confusion(self, cell: str) -> NDArray[np.int64]:
         """Test images by label and by class said, over a cell's finished seeds, ``(K, K)``."""
-        size = len(self.classes)
-        total = np.zeros(size * size, dtype=np.int64)
+        total = np.zeros((len(self.classes),) * 2, dtype=np.int64)
         for seed in self.seeds:
-            run = self.finished(cell, seed)
-            found = self.predictions(run) if run else None
-            if found is not None:
-                flat = found["label"].astype(np.int64) * size + found["said"]
-                total += np.bincount(flat, minlength=size * size)
-        return total.reshape(size, size)
+            counts = self._counts(cell, seed)
+            if counts is not None:
+                total += counts
+        return total
 
     def curve(self, run: Tracked, metric: str) -> list[Point]:
         """A run's metric by epoch."""
         return self.tracker.history(run.run_id, metric)
+
+
+def _unpacked(content: bytes) -> dict[str, NDArray[Any]]:
+    """The file of a run's predictions to those of its test images."""
+    with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+        rows = arrays["split"] == "test"
+        found = {"label": arrays["label"][rows], "said": arrays["logits"][rows].argmax(1)}
+        return found | ({"group": arrays["group"][rows]} if "group" in arrays else {})
 
 
 def find_parent(name: str, tracker: Tracker) -> tuple[Tracked, list[Tracked]]:
@@ -154,7 +215,7 @@ def read_frame(parent: Tracked, tracker: Tracker) -> Frame:
 
 
 def _row(entry: Mapping[str, Any], tracked: Mapping[str, Tracked]) -> dict[str, Any]:
-    """One cell and seed: what was planned and what became of it."""
+    """One cell, seed and fold: what was planned and what became of it."""
     run = tracked.get(entry["run_id"] or "")
     status = run.status if run is not None else ("STALE" if entry["stale"] else "MISSING")
     error = entry.get("error", "")
@@ -162,6 +223,7 @@ def _row(entry: Mapping[str, Any], tracked: Mapping[str, Tracked]) -> dict[str, 
         status = "FAILED"
     tags = run.tags if run is not None else {}
     return {
+        "name": run_name(entry["cell"], entry["seed"], entry["fold"]),
         "cell": entry["cell"],
         "fold": entry["fold"],
         "seed": entry["seed"],

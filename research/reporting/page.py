@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 
 from research import figures
 from research.reporting import pictures, wording
-from research.reporting.effects import correct
+from research.reporting.effects import Answers, correct
 from research.reporting.frame import Frame
 from research.stats import Effect
 
@@ -26,9 +26,10 @@ METHOD = (
     "verdict."
 )
 IMAGES_AND_SEEDS = (
-    "Verdicts are about new seeds on new test images: their variance is told from the runs' own "
+    "Verdicts are about new seeds on new test {what}: their variance is told from the runs' own "
     "predictions, and where that of new seeds on these very images is larger, that one is taken."
 )
+CLUSTERED = " Images of one person, or of one fold, are not counted as independent."
 SEEDS_ALONE = (
     "Verdicts are about new seeds on these very test images; about new images nothing is said, "
     "because the metric is not a mean over images or predictions are missing."
@@ -78,9 +79,14 @@ def facts(frame: Frame, effects: Sequence[Effect], context: Sequence[Effect]) ->
     """What the page says of the study as a whole."""
     images = frame.plan["data"]["images"]
     everything = [cell["name"] for cell in frame.plan["cells"] if cell["role"] != "context"]
-    by_image = frame.study.metric == "test/accuracy" and correct(frame, everything) is not None
+    answers = correct(frame, everything) if frame.study.metric == "test/accuracy" else None
     wrong = frame.plan["data"].get("wrong_labels")
     counts = f"{images['train']} training, {images['val']} validation, {images['test']} test images"
+    if len(frame.folds) > 1:
+        counts = (
+            f"{sum(images.values())} images in {len(frame.folds)} folds, each tested once (in the "
+            f"first: {counts}); the folds of a seed are judged together"
+        )
     return {
         "profile": frame.plan["profile"],
         "design": frame.plan["design"].replace("_", " "),
@@ -91,9 +97,19 @@ def facts(frame: Frame, effects: Sequence[Effect], context: Sequence[Effect]) ->
         + (f"; {100 * wrong:.0f} % of the labels are wrong on purpose" if wrong else ""),
         "metric": wording.metric_name(frame.study.metric),
         "margin": wording.percent(frame.study.margin),
-        "method": METHOD.format(estimand=IMAGES_AND_SEEDS if by_image else SEEDS_ALONE),
+        "method": METHOD.format(estimand=_estimand(frame, answers)),
         "context": bool(context),
     }
+
+
+def _estimand(frame: Frame, answers: Answers | None) -> str:
+    """What verdicts are about."""
+    if answers is None:
+        return SEEDS_ALONE
+    if answers.clusters is None:
+        return IMAGES_AND_SEEDS.format(what="images")
+    what = "persons" if frame.plan["data"].get("persons") else "folds of images"
+    return IMAGES_AND_SEEDS.format(what=what) + CLUSTERED
 
 
 def cell_rows(
@@ -156,7 +172,7 @@ def _runs(frame: Frame) -> list[dict[str, str]]:
         epoch_s = metrics.get("epoch_s", math.nan)
         rows.append(
             {
-                "name": f"{run['cell']}/s{run['seed']}",
+                "name": run["name"],
                 "status": run["status"].lower() + (", diverged" if run["diverged"] else ""),
                 "score": wording.percent(metrics.get(frame.study.metric, math.nan)),
                 "no_leak": wording.percent(metrics.get("test/accuracy_no_leak", math.nan)),

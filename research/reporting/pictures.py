@@ -30,18 +30,19 @@ def forest(frame: Frame, effects: Sequence[Effect]) -> Figure | None:
 
 
 def points(frame: Frame) -> Figure:
-    """Every run's score."""
+    """The score of every cell and seed."""
     names = [cell["name"] for cell in frame.plan["cells"]]
     scores = frame.table(names, frame.study.metric)
     return figures.points(names, scores, f"{metric_name(frame.study.metric)}, %")
 
 
 def curves(frame: Frame, metric: str, scale: float = 1.0) -> Figure:
-    """A metric by epoch: each cell's mean over its seeds, and their range."""
+    """A metric by epoch: each cell's mean over its runs, and their range."""
     series = {}
     for cell in frame.plan["cells"]:
-        found = [frame.finished(cell["name"], seed) for seed in frame.seeds]
-        lines = [[point.value for point in frame.curve(run, metric)] for run in found if run]
+        found = [frame.finished(cell["name"], seed) or [] for seed in frame.seeds]
+        runs = [run for one in found for run in one]
+        lines = [[point.value for point in frame.curve(run, metric)] for run in runs]
         if any(lines):
             longest = max(map(len, lines))
             padded = [line + [np.nan] * (longest - len(line)) for line in lines]

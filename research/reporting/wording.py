@@ -98,20 +98,18 @@ def incomplete(frame: Frame) -> list[str]:
     ):
         rows = frame.runs[frame.runs["status"] == status]
         if not rows.empty:
-            names = [
-                f"{cell}/s{seed}" for cell, seed in zip(rows["cell"], rows["seed"], strict=True)
-            ]
+            names = list(rows["name"])
             notes.append(f"{len(names)} of {len(frame.runs)} runs {text}: {_some(names)}.")
     anew = frame.runs[(frame.runs["status"] == "FINISHED") & (frame.runs["error"] != "")]
     if not anew.empty:
-        names = [f"{c}/s{s}" for c, s in zip(anew["cell"], anew["seed"], strict=True)]
+        names = list(anew["name"])
         notes.append(
             f"{len(names)} runs failed when they were trained anew; earlier ones are shown: "
             f"{_some(names)}."
         )
     diverged = frame.runs[frame.runs["diverged"]]
     if not diverged.empty:
-        names = [f"{c}/s{s}" for c, s in zip(diverged["cell"], diverged["seed"], strict=True)]
+        names = list(diverged["name"])
         notes.append(
             f"{len(names)} runs diverged (loss not finite) and are scored at their best epoch "
             f"before that, or at chance: {_some(names)}."
@@ -139,6 +137,11 @@ def _collapsed(frame: Frame) -> list[str]:
 def cautions(frame: Frame) -> list[str]:
     """What makes runs of a table differ in more than their cell, or mean less than they seem."""
     notes = _collapsed(frame)
+    if frame.plan["data"].get("tested_on_val"):
+        notes.append(
+            "The test images are the validation images, as this protocol was published: the scores "
+            "are of images that chose the epoch, and are too high."
+        )
     ended = frame.runs[frame.runs["status"] == "FINISHED"]
     for column, text in (
         ("device", "different hardware"),
@@ -153,11 +156,11 @@ def cautions(frame: Frame) -> list[str]:
         notes.append(f"{int(ended['dirty'].sum())} runs were made from code that is not committed.")
     twice = ended[ended["test_accesses"] > 1]
     if not twice.empty:
-        names = [f"{c}/s{s}" for c, s in zip(twice["cell"], twice["seed"], strict=True)]
+        names = list(twice["name"])
         notes.append(f"The test split was opened more than once by {_some(names)}.")
     if ended["other_code"].any():
         rows = ended[ended["other_code"]]
-        names = [f"{c}/s{s}" for c, s in zip(rows["cell"], rows["seed"], strict=True)]
+        names = list(rows["name"])
         notes.append(
             f"{len(names)} runs were made by other code than the rest and are counted because "
             f"--accept-code was given: {_some(names)}."

@@ -17,6 +17,11 @@ from research.tracking import Point, Status, Tracked, Tracker, lease
 TEST_ACCESSES = "test_accesses"
 
 
+def run_name(cell: str, seed: int, fold: int | None = None) -> str:
+    """What a run is called: its cell, its fold if there are some, its seed."""
+    return f"{cell}/s{seed}" if fold is None else f"{cell}/f{fold}/s{seed}"
+
+
 @dataclass(frozen=True)
 class Labels:
     """What a run is called: its study, cell and seed, what identifies it, and ``more`` tags."""
@@ -37,7 +42,7 @@ class Labels:
     @property
     def name(self) -> str:
         """The run's name in MLflow."""
-        return f"{self.cell}/s{self.seed}"
+        return run_name(self.cell, self.seed, self.fold)
 
     def tags(self) -> dict[str, str]:
         """The labels as tags of the run."""

@@ -1,0 +1,79 @@
+"""Names of classes: any spelling of an expression to one name, and the order of the labels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from research.data import EMOTIONS
+from research.errors import InvalidInput
+
+CONTEMPT = "contempt"
+ORDER = (*EMOTIONS, CONTEMPT)
+# Every spelling that sets in use have, in lower case; JAFFE's two letters are in its own file.
+SPELLINGS = {
+    "angry": ("angry", "anger", "ang"),
+    "disgust": ("disgust", "disgusted", "dis"),
+    "fear": ("fear", "fearful", "afraid", "fea"),
+    "happy": ("happy", "happiness", "hap"),
+    "sad": ("sad", "sadness"),
+    "surprise": ("surprise", "surprised", "sur"),
+    "neutral": ("neutral", "neutrality", "neu"),
+    CONTEMPT: (CONTEMPT, "contemptuous", "con"),
+}
+_KNOWN = {spelling: name for name, spellings in SPELLINGS.items() for spelling in spellings}
+
+
+class Names:
+    """Spellings to names of classes, with a user's own ``aliases`` before the known ones."""
+
+    def __init__(self, aliases: Mapping[str, str] | None, where: str) -> None:
+        self.where = where
+        self._own: dict[str, str] = {}
+        for spelling, name in (aliases or {}).items():
+            before = self._own.setdefault(_plain(spelling), _plain(name))
+            if before != _plain(name):
+                raise InvalidInput(
+                    f"data.params.aliases: '{_plain(spelling)}' is both '{before}' and "
+                    f"'{_plain(name)}'; a spelling stands for one class"
+                )
+
+    def of(self, spelling: str) -> str:
+        """A spelling to its class: the user's, else the known one, else itself in lower case."""
+        plain = _plain(spelling)
+        return self._own.get(plain, _KNOWN.get(plain, plain))
+
+    def is_own(self, spelling: str) -> bool:
+        """Whether the user said himself what a spelling stands for."""
+        return _plain(spelling) in self._own
+
+    def distinct(self, spellings: Iterable[str]) -> dict[str, str]:
+        """Spellings to classes; two spellings of one class are refused unless the user said so."""
+        first: dict[str, str] = {}
+        found = {}
+        for spelling in spellings:
+            name = found[spelling] = self.of(spelling)
+            other = first.setdefault(name, spelling)
+            if other != spelling and not (self.is_own(other) and self.is_own(spelling)):
+                raise InvalidInput(
+                    f"{self.where}: '{other}' and '{spelling}' both mean the class '{name}'; keep "
+                    "one, or say what each is: --set 'data.params.aliases="
+                    f"{{{_plain(other)}: {name}, {_plain(spelling)}: {name}}}'"
+                )
+        return found
+
+
+def ordered(names: Iterable[str]) -> tuple[str, ...]:
+    """Classes in FER2013's order, contempt last, where they are expressions; else sorted."""
+    found = set(names)
+    return tuple(n for n in ORDER if n in found) if found <= set(ORDER) else tuple(sorted(found))
+
+
+def label_of(name: str, classes: Sequence[str], where: str) -> int:
+    """A class's label; raises `InvalidInput` for one that is not among ``classes``."""
+    if name not in classes:
+        raise InvalidInput(f"{where}: class '{name}' is none of {', '.join(classes)}")
+    return classes.index(name)
+
+
+def _plain(name: str) -> str:
+    return " ".join(str(name).strip().lower().split())

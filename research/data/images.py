@@ -1,0 +1,175 @@
+"""Image files to arrays: any mode and size, every file that cannot be read told at once."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import warnings
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from research.data import Found
+from research.errors import InvalidInput
+
+SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".pgm", ".ppm"}
+MAX_SIDE = 8192
+MAX_DEFAULT_SIDE = 256  # of images of several sizes, where nobody says what they are brought to
+MAX_BYTES = 8 * 1024**3
+log = logging.getLogger("research")
+
+
+def image_files(folder: Path) -> list[Path]:
+    """The images right in a folder, sorted; other files are passed over, and counted aloud."""
+    files = sorted(file for file in folder.iterdir() if not file.name.startswith("."))
+    files = [file for file in files if file.is_file()]
+    found = [file for file in files if file.suffix.lower() in SUFFIXES]
+    if others := len(files) - len(found):
+        log.warning("%s: %d files that are no images are passed over", folder, others)
+    return found
+
+
+def unpacked(path: Path) -> Path:
+    """A folder, or the one folder that alone stands in it, as archives often have it."""
+    for _ in range(2):
+        inside = [item for item in path.iterdir() if not item.name.startswith((".", "__"))]
+        if len(inside) != 1 or not inside[0].is_dir() or has_images(inside[0]):
+            break
+        path = inside[0]
+    return path
+
+
+def has_images(folder: Path) -> bool:
+    """Whether an image stands right in a folder."""
+    return any(file.suffix.lower() in SUFFIXES for file in folder.iterdir())
+
+
+def read_images(
+    files: Sequence[Path], side: int | None, where: str
+) -> tuple[NDArray[np.uint8], Found]:
+    """Files to images ``(N, H, W, C)`` of one size, and the sizes and modes that they had.
+
+    Images of one size keep it; of several they are brought to ``side``, by default the median of
+    their shorter sides, at most 256. Grey and colour together become colour. Raises
+    `InvalidInput` that names every file that cannot be read.
+    """
+    shapes, modes = _looked_at(files)
+    if not files:
+        return np.zeros((0, 1, 1, 1), dtype=np.uint8), {}
+    if side is None and len(set(shapes)) > 1:
+        side = min(MAX_DEFAULT_SIDE, int(np.median([min(shape) for shape in shapes])))
+        log.info(
+            "%s: images of %d sizes, from %s to %s, are brought to %d x %d pixels "
+            "(data.params.side)",
+            *(where, len(set(shapes)), _text(min(shapes)), _text(max(shapes)), side, side),
+        )
+    height, width = (side, side) if side else shapes[0]
+    channels = 1 if all(_is_grey(mode) for mode in modes) else 3
+    if len(files) * height * width * channels > MAX_BYTES:
+        raise InvalidInput(
+            f"{where}: {len(files):,} images of {height} x {width} pixels are more than "
+            f"{MAX_BYTES / 1e9:.0f} GB; bring them to a smaller size: --set data.params.side=96"
+        )
+    images = np.empty((len(files), height, width, channels), dtype=np.uint8)
+    problems = _fill(images, files)
+    if problems:
+        raise InvalidInput(*problems)
+    found = {"sizes": Counter(map(_text, shapes)), "modes": Counter(modes)}
+    return images, {name: dict(counts.most_common()) for name, counts in found.items()}
+
+
+def merged(parts: Sequence[Found]) -> Found:
+    """What was found in several lots of images, added up."""
+    total: dict[str, Counter[str]] = {}
+    for part in parts:
+        for name, counts in part.items():
+            total.setdefault(name, Counter()).update(counts)
+    return {name: dict(counts.most_common()) for name, counts in total.items()}
+
+
+def read_image(file: Path) -> NDArray[np.uint8]:
+    """An image file to ``(H, W, C)``, C = 1 for grey and 3 for colour; raises `InvalidInput`."""
+    with _opened(file) as image:
+        pixels = _eight_bits(image)
+    return pixels[..., None] if pixels.ndim == 2 else pixels
+
+
+def resized(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
+    """An image ``(h, w, C)`` to ``(height, width, C)``, by areas where it shrinks."""
+    if image.shape[:2] == (height, width):
+        return image
+    method = cv2.INTER_AREA if min(image.shape[:2]) > min(height, width) else cv2.INTER_LINEAR
+    made: NDArray[np.uint8] = cv2.resize(image, (width, height), interpolation=method)
+    return made.reshape(height, width, -1)
+
+
+def _looked_at(files: Sequence[Path]) -> tuple[list[tuple[int, int]], list[str]]:
+    """The height and width and the mode of each file, from its head alone."""
+    shapes: list[tuple[int, int]] = []
+    modes: list[str] = []
+    problems: list[str] = []
+    for file in files:
+        try:
+            with _opened(file) as image:
+                shapes.append((image.height, image.width))
+                modes.append(image.mode)
+        except InvalidInput as error:
+            problems += error.problems
+    if problems:
+        problems += _fill(None, files)  # what has a good head may still be cut off
+        raise InvalidInput(*sorted(set(problems)))
+    return shapes, modes
+
+
+def _fill(images: NDArray[np.uint8] | None, files: Sequence[Path]) -> list[str]:
+    """Decodes every file into its place, if there is one; what could not be read."""
+    problems: list[str] = []
+    for place, file in enumerate(files):
+        try:
+            pixels = read_image(file)
+        except InvalidInput as error:
+            problems += error.problems
+            continue
+        if images is not None:
+            images[place] = resized(pixels, *images.shape[1:3])
+    return problems
+
+
+@contextlib.contextmanager
+def _opened(file: Path) -> Iterator[Image.Image]:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(file) as image:
+                if max(image.size) > MAX_SIDE:
+                    raise InvalidInput(f"{file}: {image.size} pixels, at most {MAX_SIDE} a side")
+                yield image
+    except InvalidInput:
+        raise
+    except Exception as error:  # a broken image makes Pillow raise almost anything
+        empty = file.is_file() and file.stat().st_size == 0
+        reason = "is empty" if empty else str(error) or type(error).__name__
+        raise InvalidInput(f"{file}: is not a readable image: {reason}") from None
+
+
+def _eight_bits(image: Image.Image) -> NDArray[np.uint8]:
+    """An open image to its pixels, grey or colour; what has more bits is scaled, never cut."""
+    if image.mode.startswith("I"):
+        deep = np.asarray(image).astype(np.float64)
+        return np.rint(deep / 257 if deep.max() > 255 else deep).clip(0, 255).astype(np.uint8)
+    if image.mode == "F":
+        raise InvalidInput(f"{image.filename}: holds fractions; save it with 8 bits a pixel")  # type: ignore[attr-defined]
+    return np.asarray(image.convert("L" if _is_grey(image.mode) else "RGB"))
+
+
+def _is_grey(mode: str) -> bool:
+    return mode in ("1", "L", "LA") or mode.startswith("I")
+
+
+def _text(shape: tuple[int, int]) -> str:
+    return f"{shape[0]}x{shape[1]}"

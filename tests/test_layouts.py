@@ -1,0 +1,345 @@
+"""Every layout of a data set: read, split by person, folded; and what is refused."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import research
+from research import registry
+from research.data import EMOTIONS, SPLITS
+from research.data.classes import SPELLINGS, Names, ordered
+from research.data.folds import count_of, folded
+from research.data.location import locate
+from research.errors import InvalidInput
+from tests import layouts
+from tests.layouts import LAYOUTS
+
+
+def test_every_source_has_a_layout() -> None:
+    read = {source for source, _ in LAYOUTS.values()} | {"embedded"}
+    assert read == set(registry.sources.names())
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_every_layout_keeps_the_contract(name: str, tmp_path: Path) -> None:
+    source, write = LAYOUTS[name]
+    place = write(tmp_path / "data")
+    assert locate(str(place)).source == source
+    data = research.load_data(place)
+    again = research.load_data(place)
+    assert data.digest == again.digest and not data.synthetic
+    for split in SPLITS:
+        part = getattr(data, split)
+        n = len(part)
+        assert n > 0 and part.images.dtype == np.uint8 and part.images.ndim == 4
+        assert part.labels.dtype == np.int64 and part.labels.shape == (n,)
+        assert part.leaked.dtype == bool and part.leaked.shape == (n,)
+        assert isinstance(part.images, np.memmap)
+        if part.groups is not None:
+            assert part.groups.shape == (n,) and part.groups.max() < len(data.persons)
+        np.testing.assert_array_equal(part.images, getattr(again, split).images)
+    assert (data.class_counts() > 0).all()
+    count = sum(len(getattr(data, split)) for split in SPLITS)
+    assert sum(data.found["sizes"].values()) == sum(data.found["modes"].values()) == count
+
+
+def test_the_embedded_set_keeps_the_contract() -> None:
+    data = research.load_data("embedded", train_images=70, val_images=35, test_images=35)
+    assert data.synthetic and data.classes == EMOTIONS and data.own == SPLITS
+    assert data.train.images.shape == (70, 48, 48, 1)
+
+
+@pytest.mark.parametrize("name", ["jaffe", "ckplus", "table"])
+def test_persons_stand_in_one_split_only(name: str, tmp_path: Path) -> None:
+    data = research.load_data(LAYOUTS[name][1](tmp_path / "data"))
+    persons = [set(getattr(data, split).groups.tolist()) for split in SPLITS]
+    assert not persons[0] & persons[1] and not persons[2] & (persons[0] | persons[1])
+    assert len(set.union(*persons)) == len(data.persons)
+    assert data.own == ("train",)
+
+
+def test_jaffe_is_read_off_its_names(tmp_path: Path) -> None:
+    place = layouts.jaffe(tmp_path / "flat")
+    data = research.load_data(place)
+    assert data.classes == EMOTIONS and data.persons == tuple(sorted(layouts.SUBJECTS))
+    assert data.train.images.shape[1:] == (64, 64, 1)
+    for file in sorted(place.iterdir()):  # the same in class folders
+        code = file.name.split(".")[1][:2]
+        (place / code).mkdir(exist_ok=True)
+        file.rename(place / code / file.name)
+    assert research.load_data(place).digest == data.digest
+
+
+def test_names_of_jaffe_that_do_not_parse_are_all_listed(tmp_path: Path) -> None:
+    place = layouts.jaffe(tmp_path / "data")
+    for name in ("KA.XX1.39.tiff", "copy of KA.AN1.39.tiff"):
+        Image.new("L", (64, 64)).save(place / name)
+    with pytest.raises(InvalidInput) as error:
+        research.load_data(place)
+    assert [problem.split(":")[0] for problem in error.value.problems] == [
+        str(place / "KA.XX1.39.tiff"),
+        str(place / "copy of KA.AN1.39.tiff"),
+    ]
+
+
+def test_contempt_comes_last_and_neutral_may_be_missing(tmp_path: Path) -> None:
+    data = research.load_data(layouts.ckplus(tmp_path / "data"))
+    assert data.classes == (*EMOTIONS[:6], "contempt")
+
+
+def test_any_spelling_means_its_class(tmp_path: Path) -> None:
+    assert research.load_data(layouts.split_folders(tmp_path / "a")).classes == EMOTIONS
+    names = Names(None, "here")
+    for name, spellings in SPELLINGS.items():
+        for spelling in spellings:
+            assert names.of(spelling) == names.of(f" {spelling.upper()} ") == name
+    assert names.of("Very Happy") == "very happy"
+    assert ordered({"happy", "angry"}) == ("angry", "happy")
+    assert ordered({"cat", "ant"}) == ("ant", "cat")
+
+
+def test_a_user_s_spellings_go_before_and_may_join_classes(tmp_path: Path) -> None:
+    place = layouts.ckplus(tmp_path / "data")
+    for file in sorted(place.rglob("*.png")):
+        file.rename(file.with_name(file.name.replace("S", "x")))  # no longer CK+
+    aliases = {"contempt": "disgust", "DISGUST": "disgust"}
+    data = research.load_data(place, aliases=aliases)
+    assert data.classes == EMOTIONS[:6]
+    assert data.class_counts()[1] > 1.5 * data.class_counts()[0]
+    with pytest.raises(InvalidInput, match="'anger' is both 'angry' and 'sad'"):
+        research.load_data(place, aliases={"anger": "angry", "Anger": "sad"})
+
+
+def test_two_folders_of_one_class_are_refused_with_the_cure(tmp_path: Path) -> None:
+    place = layouts.class_folders(tmp_path / "data")
+    shutil.copytree(place / "faces" / "happy", place / "faces" / "Happiness")
+    with pytest.raises(InvalidInput, match=r"'Happiness' and 'happy' both mean.*aliases="):
+        research.load_data(place)
+    data = research.load_data(place, aliases={"happiness": "happy", "happy": "happy"})
+    assert data.classes == EMOTIONS
+
+
+def test_a_validation_folder_without_a_test_folder_leaves_the_test_to_be_held_out(
+    tmp_path: Path,
+) -> None:
+    place = layouts.split_folders(tmp_path / "data")
+    (place / "test").rename(place / "validation")
+    data = research.load_data(place, test_fraction=0.25)
+    assert data.own == ("train", "val")
+    assert len(data.val) == 28 and len(data.test) == 14 and len(data.train) == 42
+
+
+def test_rows_in_file_order_and_a_test_on_validation_are_the_published_forms(
+    tmp_path: Path,
+) -> None:
+    file = layouts.pixels(tmp_path / "train.csv", "emotion,pixels", count=100)
+    data = research.load_data(file, holdout="last", val_fraction=0.164, test_fraction=0.0)
+    whole = research.load_data(file, holdout="last", val_fraction=0.01, test_fraction=0.01)
+    assert len(data.train) == 84 and len(data.val) == len(data.test) == 16
+    np.testing.assert_array_equal(data.train.images[:84], whole.train.images[:84])
+    np.testing.assert_array_equal(data.val.images, data.test.images)
+    assert data.tested_on_val and data.test.leaked.all()
+    jaffe = layouts.jaffe(tmp_path / "jaffe")
+    mixed = research.load_data(jaffe, holdout="images", val_fraction=0.15, test_fraction=0.0)
+    assert set(mixed.train.groups.tolist()) & set(mixed.val.groups.tolist())
+
+
+@pytest.mark.parametrize(
+    ("params", "words"),
+    [
+        ({"val_fraction": 0.0}, r"val_fraction: .*greater than 0, not 0\.0"),
+        ({"test_fraction": 1.0}, r"test_fraction: .*less than 1"),
+        ({"holdout": "person"}, "holdout: .*'persons', 'images' or 'last'"),
+        ({"val_fraction": 0.6, "test_fraction": 0.5}, "nothing is left to train on"),
+    ],
+)
+def test_fractions_that_make_no_split_are_told(
+    tmp_path: Path, params: dict[str, object], words: str
+) -> None:
+    with pytest.raises(InvalidInput, match=words):
+        research.load_data(layouts.class_folders(tmp_path / "data"), **params)
+
+
+def test_a_table_names_files_of_any_mode_and_size(tmp_path: Path) -> None:
+    place = layouts.table(tmp_path / "data")
+    data = research.load_data(place)
+    assert data.classes == EMOTIONS and len(data.persons) == 6
+    assert data.train.images.shape[1:] == (41, 41, 3)  # the median side; colour, as some are
+    assert data.found["modes"] == {"L": 28, "RGB": 28, "RGBA": 28}
+    assert research.load_data(place / "labels.csv", side=32).train.images.shape[1:] == (32, 32, 3)
+    (place / "labels.csv").rename(place / "x.csv")
+    assert research.load_data(place).digest == data.digest
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("nowhere.png,happy,p0", r"labels\.csv:\d+: no file 'nowhere\.png' in"),
+        ("../secret.png,happy,p0", r"'\.\./secret\.png' is not inside"),
+        ("/etc/hostname,happy,p0", r"'/etc/hostname' is not inside"),
+        ("000.png", r"labels\.csv:\d+: no label; is the line cut off\?"),
+    ],
+)
+def test_a_wrong_line_of_a_table_is_told(tmp_path: Path, line: str, words: str) -> None:
+    place = layouts.table(tmp_path / "data")
+    Image.new("L", (8, 8)).save(tmp_path / "secret.png")
+    with (place / "labels.csv").open("a") as stream:
+        stream.write(f"{line}\n")
+    with pytest.raises(InvalidInput, match=words):
+        research.load_data(place)
+
+
+def test_columns_of_a_table_may_be_named(tmp_path: Path) -> None:
+    place = layouts.table(tmp_path / "data")
+    text = (place / "labels.csv").read_text()
+    (place / "labels.csv").write_text(text.replace("image,Label", "image,mood"))
+    with pytest.raises(InvalidInput, match=r"no column of the label.*label_column"):
+        research.load_data(place)
+    assert research.load_data(place, label_column="Mood").classes == EMOTIONS
+    with pytest.raises(InvalidInput, match="no column 'moods'; did you mean 'mood'"):
+        research.load_data(place, label_column="moods")
+
+
+def test_a_table_may_bring_its_splits(tmp_path: Path) -> None:
+    place = layouts.table(tmp_path / "data")
+    lines = (place / "labels.csv").read_text().splitlines()
+    parts = ("training", "Test", "valid")
+    lines = [lines[0] + ",split", *(f"{x},{parts[n // 7 % 3]}" for n, x in enumerate(lines[1:]))]
+    (place / "labels.csv").write_text("\n".join(lines))
+    data = research.load_data(place)
+    assert data.own == SPLITS and len(data.train) == len(data.val) == len(data.test) == 28
+    (place / "labels.csv").write_text("\n".join(lines).replace(",valid", ",vlaid"))
+    with pytest.raises(InvalidInput, match="split 'vlaid'; did you mean 'valid'"):
+        research.load_data(place)
+
+
+def test_votes_become_classes_or_probabilities(tmp_path: Path) -> None:
+    file = layouts.ferplus(tmp_path / "data")
+    own = research.load_data(file)
+    assert own.classes == (*EMOTIONS, "contempt") and own.train.soft_labels is None
+    assert own.class_counts()[7] >= 3
+    seven = research.load_data(file, classes="fer2013")
+    assert seven.classes == EMOTIONS
+    assert len(seven.train) == len(own.train) - own.class_counts()[7]
+    soft = research.load_data(file, targets="probability")
+    np.testing.assert_allclose(soft.train.soft_labels.sum(1), 1, atol=1e-6)
+    first = soft.train.soft_labels[1]
+    assert first[soft.train.labels[1]] == pytest.approx(0.6) and first[7] == pytest.approx(0.4)
+    with pytest.raises(InvalidInput, match=r"the train split is empty|no training image"):
+        research.load_data(file, min_share=1.0)
+
+
+def test_votes_of_another_length_order_or_kind_are_refused(tmp_path: Path) -> None:
+    file = layouts.ferplus(tmp_path / "data")
+    lines = file.read_text().splitlines()
+    for change, words in (
+        (lines[:-1], "111 rows of votes for 112 images"),
+        ([lines[0], *lines[8:], *lines[1:8]], "the two files are not in the same order"),
+        ([*lines[:5], lines[5].replace(",6,", ",x,"), *lines[6:]], "fer2013new.csv:6: votes"),
+    ):
+        file.write_text("\n".join(change) + "\n")
+        with pytest.raises(InvalidInput, match=words):
+            research.load_data(file)
+    file.write_text("\n".join(lines) + "\n")
+    (file.parent / "fer2013.csv").rename(tmp_path / "elsewhere.csv")
+    with pytest.raises(InvalidInput, match=r"none of fer2013\.csv.* stands beside it"):
+        research.load_data(file)
+    assert research.load_data(file, images="../elsewhere.csv").digest
+
+
+@pytest.mark.real_data
+def test_the_real_votes_are_matched_by_row(real_data: Path) -> None:
+    data = research.load_data(real_data / "fer2013new.csv")
+    assert data.classes == (*EMOTIONS, "contempt")
+    assert 24_000 < len(data.train) < 26_000 and 3_000 < len(data.test) < 3_300
+    blank = [(getattr(data, split).images.max((1, 2, 3)) == 0).sum() for split in SPLITS]
+    assert blank == [0, 0, 0]
+
+
+@pytest.mark.parametrize("bad", ["zero", "truncated", "text"])
+def test_files_that_are_no_images_are_all_named(tmp_path: Path, bad: str) -> None:
+    place = layouts.split_folders(tmp_path / "data")
+    good = next(place.rglob("*.jpg"))
+    content = {"zero": b"", "truncated": good.read_bytes()[:400], "text": b"not an image"}[bad]
+    broken = [place / "train" / "neutral" / "a.jpg", place / "test" / "DISGUST" / "b.png"]
+    for file in broken:
+        file.write_bytes(content)
+    with pytest.raises(InvalidInput) as error:
+        research.load_data(place)
+    assert len(error.value.problems) == 2
+    for file in broken:
+        assert any(str(file) in problem for problem in error.value.problems)
+    assert ("is empty" in str(error.value)) == (bad == "zero")
+
+
+@pytest.mark.parametrize("name", ["jaffe", "fer2013", "ckplus"])
+@pytest.mark.parametrize("folds", [3, 4])
+def test_every_image_is_tested_in_one_fold(name: str, folds: int, tmp_path: Path) -> None:
+    data = research.load_data(LAYOUTS[name][1](tmp_path / "data"))
+    total = sum(len(getattr(data, split)) for split in SPLITS)
+    tested = []
+    for fold in range(1, folds + 1):
+        one = folded(data, folds, fold)
+        assert sum(len(getattr(one, split)) for split in SPLITS) == total
+        tested += [image.tobytes() for image in one.test.images]
+        assert one.digest == data.digest
+        assert not one.test.leaked.any() or data.persons
+        if data.persons:
+            persons = [set(getattr(one, split).groups.tolist()) for split in SPLITS]
+            assert not persons[0] & persons[1] and not persons[2] & (persons[0] | persons[1])
+    assert len(tested) == total
+    sizes = [len(folded(data, folds, fold).test) for fold in range(1, folds + 1)]
+    assert max(sizes) - min(sizes) <= (14 if data.persons else 1) * 2
+
+
+def test_as_many_folds_as_persons_leave_one_out_and_validate_on_another(tmp_path: Path) -> None:
+    data = research.load_data(layouts.jaffe(tmp_path / "data"))
+    assert count_of(data, "subjects") == 8
+    for fold in range(1, 9):
+        one = folded(data, 8, fold)
+        assert {*one.test.groups} == {fold - 1} and {*one.val.groups} == {fold % 8}
+        assert len({*one.train.groups}) == 6
+
+
+@pytest.mark.parametrize(
+    ("layout", "folds", "words"),
+    [
+        ("jaffe", 9, "8 persons; give 3 .* to 8"),
+        ("jaffe", 2, "give 3"),
+        ("npz", "subjects", "does not say who is on its images"),
+    ],
+)
+def test_folds_that_cannot_be_are_told(
+    layout: str, folds: int | str, words: str, tmp_path: Path
+) -> None:
+    data = research.load_data(LAYOUTS[layout][1](tmp_path / "data"))
+    with pytest.raises(InvalidInput, match=words):
+        count_of(data, folds)
+
+
+def test_a_class_of_one_person_cannot_be_learnt_without_her(tmp_path: Path) -> None:
+    data = research.load_data(layouts.npz(tmp_path / "data"))
+    arrays = dict(np.load(tmp_path / "data" / "faces.npz"))
+    arrays["groups"] = np.where(arrays["labels"] == 1, 9, np.arange(len(arrays["labels"])) % 9)
+    np.savez(tmp_path / "data" / "faces.npz", **arrays)
+    data = research.load_data(tmp_path / "data" / "faces.npz")
+    with pytest.raises(InvalidInput, match="leaves no image of 'disgust' to train on"):
+        folded(data, 10, 10)
+
+
+def test_a_set_is_found_by_name_under_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert locate("auto:jaffe").synthetic
+    with pytest.raises(InvalidInput, match=r"data 'jaffe': not found.*data/jaffe"):
+        locate("jaffe")
+    layouts.jaffe(tmp_path / "data" / "JAFFE")
+    assert locate("jaffe") == locate("auto:jaffe").__class__(
+        "jaffe", tmp_path / "data" / "JAFFE", "found under ./data"
+    )
+    with pytest.raises(InvalidInput, match="no such set; did you mean 'jaffe'"):
+        locate("auto:jafe")
