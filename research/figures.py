@@ -126,6 +126,27 @@ def learning_curves(series: Mapping[str, Floats], label: str, scale: float = 1.0
     return figure
 
 
+def sheet(rows: Mapping[str, Sequence[NDArray[np.uint8]]], side: int = 64) -> Figure:
+    """Rows of images ``(H, W, C)`` by name to one sheet, ``side`` pixels an image on screen."""
+    columns = max(map(len, rows.values()), default=1)
+    room = 0.3 + CHARACTER * max(map(len, rows), default=0)
+    width, height = columns * side / 100, len(rows) * side / 100
+    figure = new(room + width + 0.1, height + 0.3, left=room, right=0.1, bottom=0.15)
+    axes = figure.add_subplot()
+    for row, images in enumerate(rows.values()):
+        for column, image in enumerate(images):
+            extent = (column, column + 1, row + 1, row)
+            shown = image[..., 0] if image.shape[2] == 1 else image
+            axes.imshow(shown, cmap="gray", vmin=0, vmax=255, extent=extent, aspect="auto")
+    axes.set_xlim(0, columns)
+    axes.set_ylim(len(rows), 0)
+    axes.set_xticks([])
+    axes.set_yticks([row + 0.5 for row in range(len(rows))], list(rows))
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+    return figure
+
+
 def svg(figure: Figure) -> str:
     """A figure to an SVG element: text stays text, nothing is fetched, the same every time."""
     settings = {"svg.fonttype": "none", "svg.hashsalt": "research", "font.family": "sans-serif"}

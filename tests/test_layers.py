@@ -89,7 +89,17 @@ INSIDE = {
         *("provenance", "run", "tracking"),
     },
     "reporting": {
-        *("errors", "figures", "metrics", "project", "spec", "stats", "tracking", "yaml_source"),
+        *(
+            "data",
+            "errors",
+            "figures",
+            "metrics",
+            "project",
+            "spec",
+            "stats",
+            "tracking",
+            "yaml_source",
+        ),
     },
     "browsing": {"errors", "project", "tracking"},
 }

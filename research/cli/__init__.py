@@ -14,7 +14,7 @@ from types import FrameType
 
 import typer
 
-from research.cli import ablate, look, report, train
+from research.cli import ablate, data, look, report, train
 from research.errors import Interrupted, InvalidInput
 
 app = typer.Typer(
@@ -24,7 +24,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for module in (ablate, train, report, look):
+for module in (ablate, train, report, data, look):
     module.add_to(app)
 
 

@@ -37,11 +37,11 @@ def read_seeds(text: str | None) -> Any:
     return numbers if "," in text else numbers[0]
 
 
-def read_names(text: str | None) -> list[str] | None:
+def read_names(text: str | None, option: str = "--factors") -> list[str] | None:
     """``a,b`` to names."""
     if text is None:
         return None
     names = [name.strip() for name in text.split(",") if name.strip()]
     if not names:
-        raise InvalidInput("--factors: no factor named; give some, as in a,b")
+        raise InvalidInput(f"{option}: nothing is named; give some, as in a,b")
     return names
