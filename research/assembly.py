@@ -12,9 +12,10 @@ from research import registry
 from research.arithmetic import Arithmetic, seeds
 from research.augment.view import View
 from research.data import Splits
+from research.data.cache import kept
 from research.losses import build_loss
 from research.models import build_model
-from research.preprocess import apply_once
+from research.preprocess import apply_once, are_slow, steps_once
 from research.spec import Recipe, RunSpec
 from research.training import Resident, State
 
@@ -78,16 +79,13 @@ def view_of(recipe: Recipe) -> View:
 
 def resident(splits: Splits, name: str, recipe: Recipe, device: torch.device) -> Resident:
     """One split of a recipe's images, preprocessed, on the device; the last few are kept."""
-    once = {
-        step: params
-        for step, params in recipe.preprocess.items()
-        if registry.preprocessing.entry(step).declared["stage"] == "once"
-    }
+    once = steps_once(recipe.preprocess)  # type: ignore[arg-type]
     split = getattr(splits, name)
     part = [recipe.data.params[param] for param in ("folds", "fold")]
     key = json.dumps([splits.digest, name, len(split), part, list(once.items()), str(device)])
     if key not in _kept:
-        images = apply_once(split.images, once)  # type: ignore[arg-type]
+        images = split.images
+        images = kept(images, once, apply_once) if are_slow(once) else apply_once(images, once)
         _kept[key] = Resident.put(images, split.labels, device, split.soft_labels)
         while len(_kept) > KEPT_SPLITS:
             _kept.popitem(last=False)

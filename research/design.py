@@ -140,6 +140,27 @@ def select(study: Study, names: Sequence[str]) -> Study:
     return study.model_copy(update={"fixed": fixed, "factors": kept})
 
 
+def with_variant(study: Study, name: str | None) -> Study:
+    """The same study with one of its variants as the control, none of them left to choose."""
+    if name is None:
+        return study.model_copy(update={"variants": {}})
+    if name not in study.variants:
+        choices = suggest(name, study.variants) or "; it has none"
+        raise InvalidInput(f"variant '{name}': {study.name} has no such variant{choices}")
+    form = study.variants[name]
+    factors = dict(study.factors)
+    for factor, level in form.levels.items():
+        before = factors[factor]
+        other = before.control if before.removed == level else before.removed
+        factors[factor] = before.model_copy(update={"control": level, "removed": other})
+    title = f"{study.title} ({name})" if study.title else name
+    changed = study.model_copy(update={"factors": factors, "title": title, "variants": {}})
+    if form.folds is not None:
+        folds = None if form.folds == "none" else form.folds
+        changed = changed.model_copy(update={"folds": folds})
+    return with_base(changed, form.set, f"variants.{name}.set:")
+
+
 def with_base(study: Study, changes: Mapping[str, Any], origin: str = "--set") -> Study:
     """The same study with ``changes`` to its base; a path that a factor decides is refused."""
     problems = [f"{origin} {path}: {DATA_IS_ONE}" for path in changes if path in ("data", DATA)]

@@ -40,6 +40,7 @@ class Request:
     epochs: int | None = None
     changes: Mapping[str, Any] = field(default_factory=dict)
     profile: Literal["quick", "full"] | None = None
+    variant: str | None = None
     device: str | None = None
     fresh: bool = False
     accept_code: bool = False
@@ -132,6 +133,7 @@ def _steps(
 ) -> Iterator[Callable[[Study], Study]]:
     """What is asked of a study, one change after the other."""
     chosen = getattr(study.profiles, profile)
+    yield lambda study: design.with_variant(study, request.variant)
     if request.design is not None:
         yield lambda study: study.replaced(design=request.design)
     if request.factors is not None:
@@ -316,6 +318,7 @@ def _command(name: str | Study, request: Request, location: Location) -> tuple[s
     """The command line that asks for the same, but for its seeds."""
     words = ["research", "ablate", name.name if isinstance(name, Study) else name]
     words += ["--data", location.name]
+    words += ["--variant", request.variant] if request.variant else []
     words += ["--profile", request.profile] if request.profile else []
     words += ["--design", request.design] if request.design else []
     words += ["--factors", ",".join(request.factors)] if request.factors else []

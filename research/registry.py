@@ -181,7 +181,7 @@ executors: Registry[Callable[..., Any]] = Registry("executor", "research.executo
 CORE = (
     *("arithmetic", "assembly", "augment/__init__", "augment/view", "checkpoint", "data/__init__"),
     *("data/folds", "data/splitting", "evaluation", "losses/__init__", "metrics"),
-    *("models/__init__", "optim", "preprocess", "run", "training"),
+    *("models/__init__", "optim", "preprocess/__init__", "run", "training"),
     "training",
 )
 

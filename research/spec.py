@@ -279,8 +279,11 @@ class Factor(Frozen):
 
     @property
     def adds(self) -> bool:
-        """Whether the control is without the part, so that the other level puts it in."""
-        return self.control in ("none", "absent")
+        """Whether the control is without the part, so that the other level puts it in.
+
+        A form that was published wrong, and its correction, are no parts either.
+        """
+        return self.control in ("none", "absent", "published", "corrected")
 
     @property
     def absent(self) -> str | None:
@@ -342,9 +345,30 @@ class Profiles(Frozen):
     quick: Profile = Profile()
 
 
+class Variant(Frozen):
+    """A form of a system under one name: which level of some factors is its control, what it sets.
+
+    What the forms differ in being factors, the difference can be ablated from either side.
+    """
+
+    about: str = ""
+    levels: dict[Slug, Level] = {}
+    set: dict[str, JsonValue] = {}
+    folds: Folds | Literal["none"] | None = None
+
+
+# What of a study does not change what it asks.
+NO_QUESTION = {"title", "about", "seeds", "save", "profiles", "variants", "extends"}
+
+
 class Study(Frozen):
     """A question about a system: which of its factors earn their keep."""
 
+    extends: str | None = Field(
+        None,
+        description="A study, by name, that this file changes: mappings are merged, null takes "
+        "away. Resolved when the file is read.",
+    )
     name: Slug
     title: str = ""
     about: str = ""
@@ -373,6 +397,21 @@ class Study(Frozen):
     alpha: Number = Field(0.05, gt=0, lt=0.5)
     save: Literal["best", "all", "none"] = "best"
     profiles: Profiles = Profiles()
+    variants: dict[Slug, Variant] = Field(
+        {}, description="Forms of the system to choose from (--variant), such as `published`."
+    )
+
+    @model_validator(mode="after")
+    def _check_variants(self) -> Self:
+        for variant, form in self.variants.items():
+            for name, level in form.levels.items():
+                place = f"variants.{variant}.levels.{name}"
+                if name not in self.factors:
+                    raise ValueError(f"{place}: no such factor{suggest(name, self.factors)}")
+                if level not in self.factors[name].levels:
+                    known = self.factors[name].levels
+                    raise ValueError(f"{place}: no level '{level}'{suggest(level, known)}")
+        return self
 
     def replaced(self, **changes: Any) -> Self:
         """The same study with other fields; raises `InvalidInput`."""
@@ -385,9 +424,7 @@ class Study(Frozen):
     @property
     def question_hash(self) -> str:
         """Hash of what is asked, whatever the seeds: two studies of one hash share a parent run."""
-        content = self.model_dump(
-            mode="json", exclude={"title", "about", "seeds", "save", "profiles", "base"}
-        )
+        content = self.model_dump(mode="json", exclude={*NO_QUESTION, "base"})
         for factor in content["factors"].values():
             factor.pop("about")
         return content_hash(content | {"base": self.base.canonical()})

@@ -14,30 +14,44 @@ from pydantic import ValidationError
 
 from research import registry
 from research.errors import InvalidInput, findings, suggest
-from research.project import Project
+from research.project import Project, shipped_studies
 from research.registry import Entry
 from research.spec import Study
 from research.yaml_source import Lines, parse_yaml, read_yaml
 
 TOUR_SIDE = 64
+# A component, a factor, a variant, a context cell, a profile is replaced, not merged.
+WHOLE = re.compile(r"base\.(model|loss|optim|schedule)|(factors|variants|context|profiles)\.[^.]+")
 TEMPLATE = "default"  # the study that a model without one of its own gets, with its factors added
 
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a study was read: its file and the line of each place in it."""
+    """Where a study was read: its file and the line of each place in it.
+
+    ``extended`` is where the study that it extends was read.
+    """
 
     file: Path
     lines: Lines
+    extended: Origin | None = None
 
     def locate(self, problem: str) -> str:
         """``factors.x: wrong`` to ``file:12: factors.x: wrong``, where the place has a line."""
         place = re.split(r":?\s", problem, maxsplit=1)[0].rstrip(":")
+        found = self._find(place)
+        return f"{found[0]}:{found[1]}: {problem}" if found else problem
+
+    def _find(self, place: str) -> tuple[Path, int] | None:
+        """The file and line of a place, or of the innermost that holds it; this file's first."""
         while place:
-            if place in self.lines:
-                return f"{self.file}:{self.lines[place]}: {problem}"
+            origin: Origin | None = self
+            while origin is not None:
+                if place in origin.lines:
+                    return origin.file, origin.lines[place]
+                origin = origin.extended
             place = place.rpartition(".")[0]
-        return problem
+        return None
 
     @contextlib.contextmanager
     def locating(self) -> Iterator[None]:
@@ -78,8 +92,41 @@ def load_study(name: str, project: Project) -> tuple[Study, Origin]:
 
 def read_study(file: Path) -> tuple[Study, Origin]:
     """A YAML file to its study; every error names the file, the line and the nearest name."""
+    return _validated(*_content(file, ()))
+
+
+def _content(file: Path, above: tuple[Path, ...]) -> tuple[dict[str, Any], Origin]:
+    """A file's content, merged into that of the study that it extends."""
     content, lines = read_yaml(file)
-    return _validated(content, Origin(file, lines))
+    name = content.pop("extends", None)
+    if name is None:
+        return content, Origin(file, lines)
+    here = Origin(file, lines)
+    folders = dict.fromkeys([file.parent, shipped_studies()])
+    known = {one.stem: one for folder in reversed(folders) for one in sorted(folder.glob("*.yaml"))}
+    if str(name) not in known:
+        choices = suggest(str(name), set(known) - {TEMPLATE, file.stem})
+        raise InvalidInput(here.locate(f"extends: no study '{name}' to extend{choices}"))
+    chain = (*above, file.resolve())
+    if known[str(name)].resolve() in chain:
+        raise InvalidInput(here.locate(f"extends: '{name}' extends this study in turn"))
+    below, origin = _content(known[str(name)], chain)
+    return _merged(below, content), Origin(file, lines, origin)
+
+
+def _merged(below: dict[str, Any], above: dict[str, Any], place: str = "") -> dict[str, Any]:
+    """A mapping with another's values in it; mappings are merged, null takes away."""
+    made = dict(below)
+    for name, value in above.items():
+        here = f"{place}{name}"
+        both = isinstance(value, dict) and isinstance(made.get(name), dict)
+        if value is None:
+            made.pop(name, None)
+        elif both and not WHOLE.fullmatch(here):
+            made[name] = _merged(made[name], value, f"{here}.")
+        else:
+            made[name] = value
+    return made
 
 
 def default_study(model: str, project: Project) -> tuple[Study, Origin]:

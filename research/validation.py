@@ -123,6 +123,8 @@ def _check_crops(recipe: Recipe) -> list[Problem]:
     """Windows need images that are larger than they are."""
     size, canvas = recipe.data.params["size"], recipe.data.params["canvas"]
     room = (canvas or size) - size  # type: ignore[operator]
+    if {"crop", "five_crop"} <= recipe.augment.keys():
+        return [("augment.crop", "five_crop takes its own windows; leave one of the two out")]
     if room < 0:
         return [("data.params.canvas", f"{canvas} is less than the size of {size}; give more")]
     if room:

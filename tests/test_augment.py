@@ -240,7 +240,7 @@ def faces(channels: int) -> NDArray[np.uint8]:
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-@pytest.mark.parametrize("name", ONCE)
+@pytest.mark.parametrize("name", [name for name in ONCE if name != "align_eyes"])
 def test_preprocessing_keeps_shape_and_is_the_same_each_time(name: str, channels: int) -> None:
     entry = registry.preprocessing.entry(name)
     steps = {name: {key: param.default for key, param in entry.params.items()}}

@@ -46,7 +46,7 @@ def crop(
 
     ``padding`` is black that is put around the image first, as a fraction of its side.
     """
-    matrices = centre(n, generator, kept)
+    matrices = centre(n, generator.device, kept)
     room = torch.tensor([1 - one + 2 * padding for one in kept], device=generator.device)
     places = uniform((n, 2), generator, -1, 1) * room
     matrices[:, :2, 2] = places
@@ -75,9 +75,9 @@ def resized_crop(
     return matrices
 
 
-def centre(n: int, generator: torch.Generator, kept: tuple[float, float]) -> Tensor:
+def centre(n: int, device: torch.device, kept: tuple[float, float]) -> Tensor:
     """The window in the middle."""
-    matrices = identities(n, generator)
+    matrices = torch.eye(3, device=device).repeat(n, 1, 1)
     matrices[:, 0, 0], matrices[:, 1, 1] = kept
     return matrices
 

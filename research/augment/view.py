@@ -79,7 +79,8 @@ class View:
         images = self._grey(images)
         places = self.places
         if self.geometry:
-            parts = [self._sampled(images, place, generator) for place in places]
+            matrices = self._changes(len(images), generator)
+            parts = [self._sampled(images, matrices, place) for place in places]
         else:
             whole = self._resized(images)
             parts = [self._window(whole, place) for place in places]
@@ -119,17 +120,22 @@ class View:
         left, top = (round((1 + one) * room / 2) for one in place)
         return images[:, :, top : top + self.size, left : left + self.size]
 
-    def _sampled(
-        self, images: Tensor, place: tuple[float, float], generator: torch.Generator
-    ) -> Tensor:
-        """Resizing and every geometric change in one bilinear sampling; black outside."""
-        n = len(images)
+    def _changes(self, n: int, generator: torch.Generator) -> Tensor:
+        """Every geometric change of ``n`` images but the window, ``(n, 3, 3)``."""
         matrices = identities(n, generator)
         for kind, change, params in self.geometry:
             window = (self.kept,) if kind == "window" else ()
             matrices = matrices @ change(n, generator, *window, **params)
-        if not any(kind == "window" for kind, *_ in self.geometry):
-            window_at = centre(n, generator, self.kept)
+        return matrices
+
+    def _sampled(self, images: Tensor, matrices: Tensor, place: tuple[float, float]) -> Tensor:
+        """Resizing and every geometric change in one bilinear sampling; black outside.
+
+        Several windows of an image are those of one and the same change of it.
+        """
+        n = len(images)
+        if self.many or not any(kind == "window" for kind, *_ in self.geometry):
+            window_at = centre(n, matrices.device, self.kept)
             window_at[:, 0, 2] = place[0] * (1 - self.kept[0])
             window_at[:, 1, 2] = place[1] * (1 - self.kept[1])
             matrices = matrices @ window_at

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
@@ -27,10 +27,8 @@ def ablate(
     data: options.Data = None,
     epochs: options.Epochs = None,
     changes: options.Changes = None,
-    profile: Annotated[
-        Literal["quick", "full"] | None,
-        typer.Option(help="The study's size; quick on the embedded set, full on real data."),
-    ] = None,
+    profile: options.Profile = None,
+    variant: options.Variant = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Prints the plan, runs nothing.")
     ] = False,
@@ -58,6 +56,7 @@ def ablate(
         epochs=epochs,
         changes=parse_changes(changes or []),
         profile=profile,
+        variant=variant,
         device=device,
         fresh=fresh,
         accept_code=accept_code,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -17,6 +17,13 @@ Changes = Annotated[
 ]
 Epochs = Annotated[int | None, typer.Option("--epochs", help="Epochs of every run.")]
 Device = Annotated[str | None, typer.Option("--device", help="cpu, cuda, cuda:1 ...")]
+Variant = Annotated[
+    str | None, typer.Option("--variant", help="A form of the system, such as published.")
+]
+Profile = Annotated[
+    Literal["quick", "full"] | None,
+    typer.Option("--profile", help="The size; quick on the embedded set, full on real data."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Prints one JSON document, nothing else.")]
 Fresh = Annotated[bool, typer.Option("--fresh", help="Trains anew what is finished already.")]
 AcceptCode = Annotated[

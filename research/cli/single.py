@@ -26,8 +26,9 @@ def conduct(name: str, seed: int, request: Request, *, as_json: bool) -> None:
     """Trains the control of a study, prints its scores."""
     project = Project.find()
     study, origin, _ = find_study(name, request, project)
+    alone = study.model_copy(update={"folds": None})  # one run is of one split
     with origin.locating():
-        spec = design.seeded(design.cells(study)[0].recipe, seed)
+        spec = design.seeded(design.cells(alone)[0].recipe, seed)
     try:
         done = _train(spec, request, project)
     except KeyboardInterrupt:

@@ -20,6 +20,8 @@ def train(
     ],
     data: options.Data = None,
     epochs: options.Epochs = None,
+    profile: options.Profile = None,
+    variant: options.Variant = None,
     seed: Annotated[int, typer.Option(help="The run's seed.")] = 1,
     changes: options.Changes = None,
     device: options.Device = None,
@@ -35,6 +37,8 @@ def train(
     request = Request(
         data=data,
         epochs=epochs,
+        profile=profile,
+        variant=variant,
         changes=parse_changes(changes or []),
         device=device,
         fresh=fresh,

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from research import registry
@@ -79,6 +80,29 @@ def _read_by(location: Location, params: Mapping[str, Any]) -> list[Path | None]
     module = importlib.import_module(registry.sources.entry(location.source).module)
     reads: Callable[..., list[Path | None]] | None = getattr(module, "reads", None)
     return [location.path] if reads is None else reads(location.path, **params)
+
+
+def kept(
+    images: NDArray[np.uint8],
+    steps: Mapping[str, Any],
+    make: Callable[[NDArray[np.uint8], Mapping[str, Any]], NDArray[np.uint8]],
+) -> NDArray[np.uint8]:
+    """What ``make`` makes of images by preprocessing steps, from the disk where it is there."""
+    files = [registry.preprocessing.entry(name).file for name in steps]
+    code = source_digest(dict.fromkeys(files, frozenset()))
+    content = hashlib.sha256(np.ascontiguousarray(images).data).hexdigest()
+    key = content_hash([content, list(images.shape), list(steps.items()), code])
+    file = cache_folder() / "preprocessed" / f"{key}.npy"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with _locked(file.with_suffix(".lock")):
+        with contextlib.suppress(OSError, ValueError, EOFError):  # none there, or cut off
+            return np.load(file, mmap_mode="c")  # type: ignore[no-any-return]
+        log.info("preprocessing %d images (%s), once", len(images), ", ".join(steps))
+        beside = file.with_suffix(".part")
+        with beside.open("wb") as stream:
+            np.save(stream, make(images, steps))
+        beside.replace(file)
+        return np.load(file, mmap_mode="c")  # type: ignore[no-any-return]
 
 
 def content_digest(path: Path | None) -> str:

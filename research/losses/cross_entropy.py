@@ -8,7 +8,7 @@ from typing import Literal
 from torch import Tensor, nn
 from torch.nn import functional
 
-from research.losses.weighting import check_length, class_weights
+from research.losses.weighting import check_length, class_weights, smoothing_over
 from research.registry import Fraction, NonNegative, losses
 
 
@@ -17,16 +17,17 @@ class CrossEntropy(nn.Module):
 
     weight: Tensor | None
 
-    def __init__(self, weight: Tensor | None, label_smoothing: float) -> None:
+    def __init__(self, weight: Tensor | None, label_smoothing: float, over: str) -> None:
         super().__init__()
         self.register_buffer("weight", weight)
-        self.label_smoothing = label_smoothing
+        self.label_smoothing, self.over = label_smoothing, over
 
     def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
         """Logits ``(N, K)`` and labels ``(N,)`` or probabilities ``(N, K)`` to a scalar."""
         check_length(self.weight, logits, "cross_entropy: weight")
+        smoothing = smoothing_over(self.label_smoothing, self.over, logits.shape[1])
         return functional.cross_entropy(
-            logits, targets, weight=self.weight, label_smoothing=self.label_smoothing
+            logits, targets, weight=self.weight, label_smoothing=smoothing
         )
 
 
@@ -36,6 +37,10 @@ def cross_entropy(
     *,
     weight: Literal["balanced"] | list[NonNegative] | None = None,
     label_smoothing: Fraction = 0.0,
+    smoothed_over: Literal["all", "others"] = "all",
 ) -> nn.Module:
-    """Cross-entropy; ``weight`` is a value a class, or ``balanced`` by the training images."""
-    return CrossEntropy(class_weights(weight, class_counts), label_smoothing)
+    """Cross-entropy; ``weight`` is a value a class, or ``balanced`` by the training images.
+
+    ``smoothed_over``: all K classes share ``label_smoothing``, or only those that are not labelled.
+    """
+    return CrossEntropy(class_weights(weight, class_counts), label_smoothing, smoothed_over)

@@ -34,6 +34,23 @@ def check_length(weights: Tensor | None, logits: Tensor, what: str) -> None:
         raise InvalidInput(f"{what} has {len(weights)} values for {logits.shape[1]} classes")
 
 
+def smoothing_over(share: float, over: str, classes: int) -> float:
+    """Label smoothing of ``share`` to that of the usual form, which spreads over all K classes.
+
+    ``others`` gives e / (K - 1) to each class but the labelled one, which keeps 1 - e: that is the
+    usual form with e K / (K - 1).
+    """
+    if over == "all":
+        return share
+    usual = share * classes / (classes - 1)
+    if usual > 1:
+        raise InvalidInput(
+            f"label_smoothing {share} over the others: the labelled class of {classes} would get "
+            f"less than they; give at most {(classes - 1) / classes:.3f}"
+        )
+    return usual
+
+
 def probabilities(targets: Tensor, classes: int, smoothing: float) -> Tensor:
     """Labels ``(N,)`` or probabilities ``(N, K)`` to smoothed probabilities ``(N, K)``.
 

@@ -1,31 +1,15 @@
-"""Deterministic preprocessing of whole sets, done once on the host; scaling is done on the device.
-
-A step is a function ``(images, *, ...) -> images``, ``(N, H, W, C)`` uint8 both, registered with
-``@preprocessing.register(stage="once")``. ``normalize`` is of the stage ``batch``: it works on
-floats, so `research.augment` applies it to each batch.
-"""
+"""Steps on pixels where they stand: grey, histogram, contrast, blur, scale."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from research.errors import InvalidInput
+from research.preprocess import Images
 from research.registry import Count, Positive, preprocessing
-
-Images = NDArray[np.uint8]
-
-
-def apply_once(images: Images, steps: Mapping[str, Mapping[str, Any]]) -> Images:
-    """Images ``(N, H, W, C)`` through every step of the stage ``once``, in order."""
-    for name, params in steps.items():
-        if preprocessing.entry(name).declared["stage"] == "once":
-            images = preprocessing.get(name)(images, **params)
-    return images
 
 
 @preprocessing.register(stage="once")

@@ -1,0 +1,178 @@
+"""The recipes that are shipped: all there, in both forms, trained for an epoch each."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import research
+from research import design
+from research.errors import InvalidInput
+from research.planning import Request, find_study
+from research.project import Project, shipped_studies
+from research.spec import Recipe, value_at
+from research.studies import default_study, load_study, read_study, study_names
+from research.tracking.database import connect
+from research.validation import complete_cells
+from tests.layouts import LAYOUTS
+
+NAMES = tuple(study_names(Project(Path("/nowhere"))))
+WANTED = {
+    *("s0_fer2013", "s0_jaffe", "s1_facecnn", "s1_vgg_small", "s1_resnet18_d2l", "s1_plain_cnn"),
+    *("s2_resnet18", "s2_resnet20", "s2_resnet34", "s2_resnet50", "s2_densenet121", "s2_vgg19"),
+    *("s3_fer_cnn", "s4_transfer", "s4_simple_cnn", "vgg19_crop", "resnet18_crop"),
+    *("resnet_family", "published_vs_corrected", "alexnet_pro"),
+}
+FORMS = [
+    (name, variant)
+    for name in NAMES
+    for variant in (None, *load_study(name, Project(Path("/nowhere")))[0].variants)
+]
+# So small that a run takes a second, whatever the net.
+TINY = {
+    "data.params.train_limit": 14,
+    "data.params.eval_limit": 14,
+    "training.batch_size": 7,
+    "training.precision": "fp32",
+    "training.memory_format": "contiguous",
+}
+SIZES = {
+    "s0_fer2013": 64,
+    "s0_jaffe": 64,
+    "alexnet_pro": 64,
+    "s4_transfer": 32,
+    "s4_simple_cnn": 32,
+}
+
+
+def test_every_recipe_is_shipped() -> None:
+    assert set(NAMES) == WANTED
+
+
+@pytest.mark.parametrize(("name", "variant"), FORMS)
+@pytest.mark.parametrize("profile", ["full", "quick"])
+def test_every_form_of_a_recipe_is_complete(name: str, variant: str | None, profile: str) -> None:
+    request = Request(data="embedded", profile=profile, variant=variant)  # type: ignore[arg-type]
+    study, _, _ = find_study(name, request, Project(Path("/nowhere")))
+    cells = complete_cells(study, design.cells(study), "embedded")
+    assert len(cells) > 2
+    recipes = [cell.recipe for cell in cells]
+    assert all(recipe != recipes[0] for recipe in recipes[1:])
+
+
+@pytest.mark.parametrize(
+    ("name", "paths"),
+    [
+        ("s0_fer2013", {"loss.params.alpha": (1.0, 0.25)}),
+        ("s0_jaffe", {"data.params.holdout": (None, "images"), "loss.params.alpha": (1.0, 0.25)}),
+        ("s1_facecnn", {"training.sampling": ("shuffled", "in_order")}),
+        ("s1_plain_cnn", {"data.params.test_fraction": (None, 0.0)}),
+        ("s2_resnet18", {"model.params.pooling": ("global", "published")}),
+        ("s2_vgg19", {"loss.params.smoothed_over": ("all", "others")}),
+        ("s3_fer_cnn", {"training.select_by": ("val/accuracy", "last")}),
+        ("s4_transfer", {"model.params.freeze": ("none", "backbone")}),
+    ],
+)
+def test_the_published_form_is_what_was_published(
+    name: str, paths: dict[str, tuple[object, object]]
+) -> None:
+    forms = []
+    for variant in ("corrected", "published"):
+        request = Request(data="embedded", profile="full", variant=variant)
+        study, _, _ = find_study(name, request, Project(Path("/nowhere")))
+        forms.append(design.setting(study, {n: f.control for n, f in study.factors.items()}))
+        assert study.title.endswith(f"({variant})") and not study.variants
+        assert (study.folds is None) == (name != "s0_jaffe" or variant == "published")
+    corrected, published = forms
+    for path, (right, wrong) in paths.items():
+        assert (value_at(corrected, path), value_at(published, path)) == (right, wrong)
+    plain, _, _ = find_study(
+        name, Request(data="embedded", profile="full"), Project(Path("/nowhere"))
+    )
+    base: Recipe = design.setting(plain, {n: f.control for n, f in plain.factors.items()})
+    assert base == corrected
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_recipe_trains(name: str, project: Project) -> None:
+    changes = TINY | SMALL | ({} if name in WIDE else {"model.params.width": 0.05})
+    if name in SIZES:
+        changes |= {"data.params.size": SIZES[name], "data.params.canvas": None}
+    request = Request(data="embedded", profile="quick", epochs=1, changes=changes)
+    study, _, _ = find_study(name, request, project)
+    control = design.setting(study, {n: f.control for n, f in study.factors.items()})
+    run_id = research.train(design.seeded(control, 1))
+    run = connect(project).get(run_id)
+    assert run is not None and run.status == "FINISHED"
+    assert 0 <= run.metrics["test/accuracy"] <= 1
+    assert ("test/accuracy_single_view" in run.metrics) == (study.base.test.views != "single")
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_a_recipe_trains_on_every_layout(name: str, tmp_path: Path, project: Project) -> None:
+    place = LAYOUTS[name][1](tmp_path / "data")
+    changes = {**TINY, "model.params.width": 0.05}
+    changes |= {"data.params.train_limit": 28, "data.params.eval_limit": 16}
+    request = Request(data=str(place), epochs=1, changes=changes)
+    study, _, location = find_study("s3_fer_cnn", request, project)
+    assert location.path == place
+    base = study.base.override({"data.name": str(place)})
+    run = connect(project).get(research.train(design.seeded(base, 1)))
+    assert run is not None and run.status == "FINISHED" and run.tags["synthetic"] == "false"
+    classes = {key.split("/")[2] for key in run.metrics if key.startswith("test/f1/")}
+    assert classes == set(research.load_data(place, val_fraction=0.2).classes)
+
+
+def test_a_study_may_extend_another(tmp_path: Path) -> None:
+    (tmp_path / "below.yaml").write_text(
+        "name: below\ntitle: Below\nbase:\n  model: vgg11\n  augment: {flip: {}, mixup: {}}\n"
+        "factors:\n  flip: {path: augment.flip, levels: {present: {}, absent: null},"
+        " control: present}\n"
+    )
+    above = tmp_path / "above.yaml"
+    above.write_text(
+        "extends: below\nname: above\nbase:\n  model: {name: vgg13, params: {width: 0.5}}\n"
+        "  augment: {mixup: null}\n"
+    )
+    study, origin = read_study(above)
+    assert study.extends is None and study.title == "Below"
+    assert study.base.model.name == "vgg13" and study.base.augment == {"flip": {}}
+    assert list(study.factors) == ["flip"]
+    assert origin.locate("base.model: x").startswith(f"{above}:4: ")
+    assert origin.locate("factors.flip.path: x").startswith(f"{tmp_path / 'below.yaml'}:7: ")
+
+
+@pytest.mark.parametrize(
+    ("extends", "words"),
+    [
+        ("belwo", "above.yaml:1: extends: no study 'belwo' to extend; did you mean 'below'"),
+        ("above", "above.yaml:1: extends: 'above' extends this study in turn"),
+        ("below", "below.yaml:1: extends: 'above' extends this study in turn"),
+    ],
+)
+def test_a_study_that_cannot_be_extended_is_told(tmp_path: Path, extends: str, words: str) -> None:
+    (tmp_path / "below.yaml").write_text("extends: above\nname: below\nbase: {model: vgg11}\n")
+    above = tmp_path / "above.yaml"
+    above.write_text(f"extends: {extends}\nname: above\nbase: {{model: vgg11}}\n")
+    with pytest.raises(InvalidInput) as error:
+        read_study(above)
+    assert words in str(error.value)
+
+
+def test_variants_that_are_none_are_told(tmp_path: Path) -> None:
+    project = Project(tmp_path)
+    with pytest.raises(InvalidInput, match="s0_fer2013 has no such variant; did you mean 'publi"):
+        find_study("s0_fer2013", Request(data="embedded", variant="publishd"), project)
+    with pytest.raises(InvalidInput, match="alexnet has no such variant; it has none"):
+        find_study("alexnet", Request(data="embedded", variant="published"), project)
+    study, _ = default_study("alexnet", project)
+    with pytest.raises(InvalidInput, match=r"variants\.x\.levels\.mixpu: no such factor; did you"):
+        study.replaced(variants={"x": {"levels": {"mixpu": "absent"}}})
+    with pytest.raises(InvalidInput, match=r"no level .none.; choose from absent, alpha_0\.2"):
+        study.replaced(variants={"x": {"levels": {"mixup": "none"}}})
+
+
+def test_shipped_studies_extend_shipped_studies_only() -> None:
+    for file in shipped_studies().glob("*.yaml"):
+        assert file.stem == "default" or read_study(file)[0].name == file.stem
