@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pytest
@@ -12,7 +14,8 @@ from research import registry
 from research.augment.mixing import Mixed
 from research.augment.pixels import LUMA
 from research.augment.view import View
-from research.preprocess import apply_once
+from research.data.cache import kept
+from research.preprocess import apply_once, eyes
 
 KINDS = {
     n: registry.augmentations.entry(n).declared["kind"] for n in registry.augmentations.names()
@@ -258,3 +261,78 @@ def test_equalising_grey_is_opencv_s() -> None:
     images = faces(1)
     expected = cv2.equalizeHist(images[0, :, :, 0])
     np.testing.assert_array_equal(apply_once(images, {"equalize": {}})[0, :, :, 0], expected)
+
+
+def test_five_crops_are_windows_of_one_and_the_same_change(
+    images: torch.Tensor, labels: torch.Tensor
+) -> None:
+    view = View(40, 1, {}, {"flip": {"p": 0.5}, "rotation": {"degrees": 10}, "five_crop": {}}, 48)
+    seen, _ = view.augmented(images, labels, torch.Generator().manual_seed(1))
+    whole = View(48, 1, {}, {"flip": {"p": 0.5}, "rotation": {"degrees": 10}})
+    turned, _ = whole.augmented(images, labels, torch.Generator().manual_seed(1))
+    n = len(images)
+    middle, corner = seen[:n], seen[n : 2 * n]
+    torch.testing.assert_close(middle, turned[:, :, 4:44, 4:44], atol=2e-3, rtol=1e-3)
+    torch.testing.assert_close(corner, turned[:, :, :40, :40], atol=2e-3, rtol=1e-3)
+
+
+def test_a_resized_crop_comes_before_five_windows(
+    images: torch.Tensor, labels: torch.Tensor
+) -> None:
+    steps = {"resized_crop": {"scale": 0.5, "ratio": 1.0}, "five_crop": {}}
+    seen, _ = View(40, 1, {}, steps, 48).augmented(images, labels, torch.Generator().manual_seed(1))
+    n = len(images)
+    assert seen.shape == (5 * n, 1, 40, 40)
+    assert (seen[:n] != seen[n : 2 * n]).any()
+
+
+@pytest.mark.parametrize("angle", [0.0, 0.3, -0.2])
+def test_faces_are_cut_by_the_line_between_the_eyes(angle: float) -> None:
+    d, middle = 30.0, np.array([50.0, 40.0])
+    along = np.array([np.cos(angle), np.sin(angle)])
+    left, right = middle - along * d / 2, middle + along * d / 2
+    image = np.zeros((96, 96, 1), dtype=np.uint8)
+    for x, y in (left, right):
+        cv2.circle(image, (round(x), round(y)), 2, 255, -1)
+    made = eyes.cut(image, eyes.Eyes((left[0], left[1]), (right[0], right[1])), (1.0, 0.5, 1.5))
+    rows, columns = np.nonzero(made[..., 0] > 128)
+    for found in (columns < 48, columns >= 48):
+        assert abs(rows[found].mean() / 96 - 0.25) < 0.02  # d / 2 below the upper edge
+    assert abs(columns[columns < 48].mean() / 96 - 0.25) < 0.02  # d / 2 beside the middle
+    assert abs(columns[columns >= 48].mean() / 96 - 0.75) < 0.02
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_faces_without_eyes_stay_as_they_are(channels: int) -> None:
+    images = faces(channels)
+    np.testing.assert_array_equal(apply_once(images, {"align_eyes": {}}), images)
+
+
+@pytest.mark.real_data
+def test_eyes_are_found_on_photographs(real_data: Path) -> None:
+    images = np.load(real_data / "fer2013_mini.npz")["images"][300:360, ..., None]
+    made = apply_once(images, {"align_eyes": {}})
+    changed = (made != images).any((1, 2, 3)).mean()
+    assert 0.4 < changed < 0.95
+
+
+def test_what_is_slow_is_kept_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RESEARCH_CACHE", str(tmp_path))
+    images, made = faces(1), []
+
+    def make(given: NDArray[np.uint8], steps: object) -> NDArray[np.uint8]:
+        made.append(steps)
+        return 255 - given
+
+    first = kept(images, {"align_eyes": {}}, make)
+    np.testing.assert_array_equal(first, 255 - images)
+    np.testing.assert_array_equal(kept(images, {"align_eyes": {}}, make), first)
+    assert len(made) == 1
+    kept(images, {"align_eyes": {"above": 1.0}}, make)
+    kept(images[:2], {"align_eyes": {}}, make)
+    assert len(made) == 3
+    for file in (tmp_path / "preprocessed").glob("*.npy"):
+        short = file.read_bytes()[:100]  # cut off by a full disk
+        file.unlink()  # what is mapped must not be cut off under it
+        file.write_bytes(short)
+    np.testing.assert_array_equal(kept(images, {"align_eyes": {}}, make), first)

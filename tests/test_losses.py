@@ -115,3 +115,18 @@ def test_unknown_losses_and_wrong_values_are_told() -> None:
         research.build_loss("fcal")
     with pytest.raises(InvalidInput, match="greater than or equal to 0"):
         research.build_loss("focal", gamma=-1.0)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_smoothing_may_be_shared_by_the_other_classes_alone(
+    name: str, batch: tuple[torch.Tensor, torch.Tensor]
+) -> None:
+    logits, labels = batch
+    classes = logits.shape[1]
+    wanted = torch.full_like(logits, 0.1 / (classes - 1)).scatter_(1, labels[:, None], 0.9)
+    others = research.build_loss(name, label_smoothing=0.1, smoothed_over="others")(logits, labels)
+    torch.testing.assert_close(others, research.build_loss(name)(logits, wanted))
+    usual = research.build_loss(name, label_smoothing=0.1 * classes / (classes - 1))(logits, labels)
+    torch.testing.assert_close(others, usual)
+    with pytest.raises(InvalidInput, match="would get less than they"):
+        research.build_loss(name, label_smoothing=0.95, smoothed_over="others")(logits, labels)

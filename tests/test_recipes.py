@@ -37,13 +37,11 @@ TINY = {
     "training.precision": "fp32",
     "training.memory_format": "contiguous",
 }
-SIZES = {
-    "s0_fer2013": 64,
-    "s0_jaffe": 64,
-    "alexnet_pro": 64,
-    "s4_transfer": 32,
-    "s4_simple_cnn": 32,
-}
+SMALL = {"data.params.train_images": 140, "data.params.val_images": 42}
+SMALL |= {"data.params.test_images": 70}
+WIDE = ("s4_transfer", "resnet_family")  # whose net has no width, or is a factor
+SIZES = {"s4_transfer": 32, "s4_simple_cnn": 32}
+SIZES |= dict.fromkeys(("s0_fer2013", "s0_jaffe", "alexnet_pro"), 64)
 
 
 def test_every_recipe_is_shipped() -> None:
