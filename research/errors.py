@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from pydantic import BaseModel, ValidationError
 
 
+SHOWN = 30  # choices that an error lists
+
+
 class InvalidInput(ValueError):
     """What was asked for cannot be done; says every problem found, one a line.
 
@@ -35,7 +38,8 @@ def suggest(name: str, choices: Iterable[str]) -> str:
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
     if near:
         return f"; did you mean '{near[0]}'?"
-    return f"; choose from {', '.join(known)}" if known else ""
+    more = f" and {len(known) - SHOWN} more" if len(known) > SHOWN else ""
+    return f"; choose from {', '.join(known[:SHOWN])}{more}" if known else ""
 
 
 def findings(error: ValidationError, model: type[BaseModel]) -> list[tuple[str, str]]:

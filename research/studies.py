@@ -86,8 +86,10 @@ def load_study(name: str, project: Project) -> tuple[Study, Origin]:
         return study, origin
     if registry.models.holds(name):
         return default_study(name, project)
-    choices = suggest(name, {*known, *registry.models.names()})
-    raise InvalidInput(f"'{name}' is neither a study nor a model{choices}")
+    near = suggest(name, {*known, *registry.models.names()})
+    if "did you mean" not in near:
+        near = "; research studies and research models list them"
+    raise InvalidInput(f"'{name}' is neither a study nor a model{near}")
 
 
 def read_study(file: Path) -> tuple[Study, Origin]:
@@ -208,5 +210,12 @@ def parse_changes(pairs: list[str]) -> dict[str, Any]:
 def schema() -> str:
     """The JSON schema of a study file, as text."""
     body = Study.model_json_schema()
+    nothing = {"type": "null"}  # takes away what an extended study has
+    for name in ("factors", "context", "variants", "profiles"):
+        field = body["properties"][name]
+        for pattern, value in field.get("patternProperties", {}).items():
+            field["patternProperties"][pattern] = {"anyOf": [value, nothing]}
+        body["properties"][name] = {"anyOf": [field, nothing]}
+    body["$defs"]["Recipe"].pop("required")  # nor need it state what that study has
     body = {"$schema": "https://json-schema.org/draft/2020-12/schema", **body}
     return json.dumps(body, indent=2) + "\n"

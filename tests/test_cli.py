@@ -93,7 +93,7 @@ def test_a_dry_run_tells_everything_and_tracks_nothing(call: Call, project: Proj
         (("ablate", "tiny", "--seeds", "3,3"), "a seed stands twice"),
         (("ablate", "tiny", "--epochs", "0"), "greater than or equal to 1, not 0"),
         (("ablate", "tiny", "--factors", "smothing"), "did you mean 'smoothing'?"),
-        (("ablate", "tiny", "--factors", ","), "no factor named"),
+        (("ablate", "tiny", "--factors", ","), "nothing is named"),
         (("ablate", "tiny", "--design", "leave_one_uot"), "'leave_one_out'"),
         (("ablate", "tiny", "--set", "training.epoch=3"), "did you mean 'epochs'?"),
         (("ablate", "tiny", "--set", "epochs"), "is not path=value"),

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import inspect
+import re
 import subprocess
 import sys
 import textwrap
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -61,7 +63,8 @@ def test_an_unknown_parameter_is_told_with_the_choices(kind: str, name: str) -> 
 def test_defaults_are_filled_in_and_types_checked() -> None:
     ref, problems = registry.losses.check(Ref(name="focal", params={"gamma": 3}))
     assert not problems
-    assert ref.params == {"gamma": 3.0, "alpha": None, "label_smoothing": 0.0}
+    kept = {"alpha": None, "label_smoothing": 0.0, "smoothed_over": "all"}
+    assert ref.params == {"gamma": 3.0, **kept}
     _, problems = registry.losses.check(
         Ref(name="focal", params={"gamma": "2", "label_smoothing": 1.5, "alpha": "balancd"})
     )
@@ -109,3 +112,20 @@ def test_the_code_digest_follows_what_a_recipe_uses(monkeypatch: pytest.MonkeyPa
 def test_siblings_that_a_component_imports_count() -> None:
     files = registry.with_siblings(registry.models.entry("alexnet").file)
     assert {file.name for file in files} == {"alexnet.py", "layers.py"}
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        registry.losses,
+        registry.optimisers,
+        registry.schedules,
+        registry.preprocessing,
+        registry.augmentations,
+    ],
+    ids=lambda kind: kind.kind,
+)
+def test_the_readme_names_every_component(kind: registry.Registry[Any]) -> None:
+    text = (Path(__file__).parents[1] / "README.md").read_text()
+    for name in kind.names():
+        assert re.search(rf"\b{name}\b", text), name

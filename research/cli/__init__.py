@@ -11,6 +11,7 @@ import logging
 import signal
 import sys
 from types import FrameType
+from typing import Annotated
 
 import typer
 
@@ -19,13 +20,29 @@ from research.errors import Interrupted, InvalidInput
 
 app = typer.Typer(
     name="research",
-    help="Ablation studies of image classifiers: planned, run, tracked in MLflow, reported.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
 for module in (ablate, train, report, data, look):
     module.add_to(app)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from research import __version__
+
+        typer.echo(f"research {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def research(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Prints it.")
+    ] = False,
+) -> None:
+    """Ablation studies of image classifiers: planned, run, tracked in MLflow, reported."""
 
 
 def main() -> None:
