@@ -216,6 +216,7 @@ def schema() -> str:
         for pattern, value in field.get("patternProperties", {}).items():
             field["patternProperties"][pattern] = {"anyOf": [value, nothing]}
         body["properties"][name] = {"anyOf": [field, nothing]}
-    body["$defs"]["Recipe"].pop("required")  # nor need it state what that study has
+    body["$defs"]["Recipe"].pop("required")  # nor need a file state what that study has
+    body["required"].remove("base")
     body = {"$schema": "https://json-schema.org/draft/2020-12/schema", **body}
     return json.dumps(body, indent=2) + "\n"
