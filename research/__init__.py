@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from research.models import model_names as model_names
     from research.reporting import Report as Report
     from research.spec import RunSpec as RunSpec
-    from research.spec import Study as Study
+    from research.study import Study as Study
 
 __version__ = "0.1.0"
 
@@ -37,7 +37,7 @@ _HOMES = {
     "model_names": "models",
     "Report": "reporting",
     "RunSpec": "spec",
-    "Study": "spec",
+    "Study": "study",
 }
 __all__ = [*_HOMES, "stats"]
 

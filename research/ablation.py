@@ -10,9 +10,10 @@ from research import registry
 from research.errors import InvalidInput
 from research.executors import Event, Outcome
 from research.parent import parent_run
-from research.planning import Plan, Request, prepare, refreshed
+from research.planning import Plan, prepare, refreshed
 from research.project import Project
-from research.spec import Study
+from research.request import Request
+from research.study import Study
 from research.tracking.database import connect
 from research.tracking.recording import mark_failed, reconcile
 

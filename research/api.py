@@ -12,11 +12,13 @@ from research.ablation import DEFAULT_EXECUTOR, Observer, carry_out
 from research.data.cache import load
 from research.data.folds import count_of
 from research.data.location import locate
-from research.planning import Request, read_params
+from research.planning import read_params
 from research.project import Project
 from research.reporting import Report
-from research.spec import RunSpec, Study
+from research.request import Request
+from research.spec import RunSpec
 from research.studies import load_study
+from research.study import Study
 from research.tracking.database import connect
 from research.validation import complete_cells
 

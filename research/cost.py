@@ -15,8 +15,9 @@ from research.data.folds import used
 from research.design import Cell
 from research.errors import InvalidInput
 from research.inspection import Cost, check_buildable, count, estimate_run_s
-from research.planning import Plan, Request
+from research.planning import Plan
 from research.provenance import hardware
+from research.request import Request
 from research.run import device_name
 
 START_S = 8.0  # of a study: libraries, processes, the report

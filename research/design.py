@@ -10,7 +10,8 @@ from typing import Any, Literal, TypeVar
 from pydantic import ValidationError
 
 from research.errors import InvalidInput, findings, suggest
-from research.spec import REFERENCES, Factor, Recipe, RunSpec, Study
+from research.spec import REFERENCES, Recipe, RunSpec
+from research.study import Factor, Study
 
 MAX_CELLS = 1024
 MAX_NAME = 200  # MLflow keeps 250 characters of a metric's name, and ours carry a prefix

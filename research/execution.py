@@ -14,9 +14,10 @@ from research.arithmetic import find_device
 from research.errors import InvalidInput
 from research.executors import Event, Outcome
 from research.parent import Parent
-from research.planning import Plan, PlannedRun, Request, read_params
+from research.planning import Plan, PlannedRun, read_params
 from research.project import Project
 from research.provenance import hardware
+from research.request import Request
 from research.run import Job
 from research.runner import Runner
 from research.tracking import Tracked, experiment_name, lease

@@ -6,44 +6,27 @@ Nothing is tracked here; the only thing that may be written is the cache of deco
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from research import design
 from research.data import Splits
 from research.data.cache import load
 from research.data.folds import count_of
-from research.data.location import EMBEDDED, Location, locate
+from research.data.location import Location
 from research.design import Cell, seeded
 from research.errors import InvalidInput
 from research.project import Project
 from research.registry import code_digest
-from research.spec import Holdout, Input, Recipe, RunSpec, Study, content_hash, fingerprint
-from research.studies import Origin, load_study
+from research.request import Request, find_study
+from research.spec import Holdout, Input, Recipe, RunSpec, content_hash, fingerprint
+from research.study import Study
 from research.tracking import Tracked, Tracker
 from research.tracking.recording import finished, resumable, taken
 from research.validation import complete_cells
 
 PlannedState = Literal["finished", "stale", "begun", "taken", "new"]
-
-
-@dataclass(frozen=True)
-class Request:
-    """What was asked for, beside the study itself; None is the study's own."""
-
-    data: str | None = None
-    design: str | None = None
-    factors: Sequence[str] | None = None
-    seeds: Any = None
-    epochs: int | None = None
-    changes: Mapping[str, Any] = field(default_factory=dict)
-    profile: Literal["quick", "full"] | None = None
-    variant: str | None = None
-    device: str | None = None
-    fresh: bool = False
-    accept_code: bool = False
 
 
 @dataclass(frozen=True)
@@ -97,68 +80,6 @@ class Plan:
     def distinct(self) -> int:
         """How many different runs there are."""
         return len({run.fingerprint for run in self.runs})
-
-
-def find_study(
-    name: str | Study, request: Request, project: Project
-) -> tuple[Study, Origin, Location]:
-    """A study or its name to the study that is asked for, at its size, and its data.
-
-    Raises `InvalidInput` with everything that is wrong with what is asked.
-    """
-    if isinstance(name, Study):
-        study, origin = name, Origin(Path(), {})
-    else:
-        study, origin = load_study(name, project)
-    problems: list[str] = []
-    location = Location(EMBEDDED, None, "")
-    try:
-        location = whereabouts(request, study.base.data.name, project)
-    except InvalidInput as error:
-        problems += error.problems
-    profile = request.profile or ("quick" if location.synthetic else "full")
-    for step in _steps(study, profile, request):
-        try:
-            with origin.locating():
-                study = step(study)
-        except InvalidInput as error:
-            problems += error.problems
-    if problems:
-        raise InvalidInput(*problems)
-    return study, origin, location
-
-
-def _steps(
-    study: Study, profile: Literal["quick", "full"], request: Request
-) -> Iterator[Callable[[Study], Study]]:
-    """What is asked of a study, one change after the other."""
-    chosen = getattr(study.profiles, profile)
-    yield lambda study: design.with_variant(study, request.variant)
-    if request.design is not None:
-        yield lambda study: study.replaced(design=request.design)
-    if request.factors is not None:
-        names = request.factors
-        yield lambda study: design.select(study, names)
-    yield lambda study: design.with_base(study, chosen.set, f"profiles.{profile}.set:")
-    if chosen.context is not None:
-        yield lambda study: study.model_copy(update={"context": chosen.context})
-    if chosen.folds is not None:
-        folds = None if chosen.folds == "none" else chosen.folds
-        yield lambda study: study.replaced(folds=folds)
-    seeds = request.seeds if request.seeds is not None else chosen.seeds
-    if seeds is not None:
-        yield lambda study: study.replaced(seeds=seeds)
-    if request.epochs is not None:
-        epochs = {"training.epochs": request.epochs}
-        yield lambda study: design.with_base(study, epochs, "--epochs:")
-    yield lambda study: design.with_base(study, request.changes)
-
-
-def whereabouts(request: Request, name: str, project: Project) -> Location:
-    """Where the data is: as asked from where the user stands, else as the study has it."""
-    if request.data is not None:
-        return locate(request.data, Path.cwd())
-    return locate(name, project.root)
 
 
 def prepare(

@@ -10,10 +10,11 @@ from research.checkpoint import Checkpoint
 from research.data.cache import load
 from research.errors import InvalidInput
 from research.inspection import check_buildable, choose_arithmetic
-from research.planning import Request, arithmetic_hash, read_params, resolved_before, whereabouts
+from research.planning import arithmetic_hash, read_params, resolved_before
 from research.project import Project
 from research.records import Epoch, Step
 from research.registry import code_digest
+from research.request import Request, whereabouts
 from research.run import Done, Job
 from research.runner import Runner
 from research.spec import RunSpec, fingerprint

@@ -16,7 +16,7 @@ from research import registry
 from research.errors import InvalidInput, findings, suggest
 from research.project import Project, shipped_studies
 from research.registry import Entry
-from research.spec import Study
+from research.study import Study
 from research.yaml_source import Lines, parse_yaml, read_yaml
 
 TOUR_SIDE = 64

@@ -18,7 +18,8 @@ from research import registry
 from research.design import Cell
 from research.errors import InvalidInput, findings
 from research.registry import Registry
-from research.spec import DataRef, Input, Recipe, Ref, Study
+from research.spec import DataRef, Input, Recipe, Ref
+from research.study import Study
 
 REGISTRIES: dict[str, Registry[Any]] = {
     "model": registry.models,

@@ -13,8 +13,8 @@ import torch
 from numpy.typing import NDArray
 
 from research.project import Project
-from research.spec import Study
 from research.studies import read_study
+from research.study import Study
 from research.tracking import Tracker
 from research.tracking.database import connect
 from research.tracking.memory import MemoryTracker

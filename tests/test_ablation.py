@@ -19,9 +19,10 @@ from research.ablation import carry_out
 from research.errors import InvalidInput
 from research.executors import Outcome, Progress
 from research.parent import read_plan
-from research.planning import Plan, Request, prepare
+from research.planning import Plan, prepare
 from research.project import Project
 from research.provenance import hardware
+from research.request import Request
 from research.tracking import Tracker
 from research.tracking.database import connect
 from research.tracking.memory import MemoryTracker

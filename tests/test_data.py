@@ -19,8 +19,8 @@ from research.data import EMOTIONS, SPLITS, Split, Splits, cache, first, images,
 from research.data.embedded import embedded
 from research.data.splitting import copies_of, held_out
 from research.errors import InvalidInput
-from research.planning import Request, whereabouts
 from research.project import Project
+from research.request import Request, whereabouts
 
 Faces = tuple[NDArray[np.uint8], NDArray[np.int64]]
 WriteCsv = Callable[..., Path]

@@ -4,7 +4,7 @@ import pytest
 
 from research import design
 from research.errors import InvalidInput
-from research.spec import Study
+from research.study import Study
 
 FACTORS = {
     "norm": {

@@ -15,8 +15,8 @@ import pytest
 
 from research.ablation import carry_out
 from research.executors import Outcome, Progress
-from research.planning import Request
 from research.project import Project
+from research.request import Request
 from research.tracking import lease
 from research.tracking.database import connect
 from tests.conftest import TINY

@@ -11,13 +11,15 @@ import pytest
 import research
 from research import design, metrics
 from research.errors import InvalidInput
-from research.planning import Request, prepare
+from research.planning import prepare
 from research.project import Project
 from research.reporting.effects import correct
 from research.reporting.frame import read_frame
-from research.spec import RunSpec, Study
+from research.request import Request
+from research.spec import RunSpec
 from research.stats import by_cluster, many_to_one
 from research.studies import read_study
+from research.study import Study
 from research.tracking.database import connect
 from tests import layouts
 

@@ -9,8 +9,8 @@ import pytest
 import research
 from research import design
 from research.errors import InvalidInput
-from research.planning import Request, find_study
 from research.project import Project, shipped_studies
+from research.request import Request, find_study
 from research.spec import Recipe, value_at
 from research.studies import default_study, load_study, read_study, study_names
 from research.tracking.database import connect

@@ -19,7 +19,7 @@ from research.errors import InvalidInput
 from research.project import Project
 from research.reporting import wording
 from research.reporting.frame import read_frame
-from research.spec import Study
+from research.study import Study
 from research.tracking import Point, Tracker
 from research.tracking.memory import MemoryTracker
 

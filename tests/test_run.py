@@ -28,7 +28,8 @@ from research.records import Epoch
 from research.registry import code_digest
 from research.run import Done, Job, Place, run
 from research.runner import Runner
-from research.spec import RunSpec, Study, fingerprint
+from research.spec import RunSpec, fingerprint
+from research.study import Study
 from research.tracking import Tracker, lease
 from research.tracking.memory import MemoryTracker
 from research.tracking.recording import Labels

@@ -4,7 +4,8 @@ import pytest
 from pydantic import ValidationError
 
 from research.errors import InvalidInput, findings
-from research.spec import Factor, Recipe, RunSpec, Study, fingerprint
+from research.spec import Recipe, RunSpec, fingerprint
+from research.study import Factor, Study
 
 
 def spec(**more: object) -> RunSpec:

@@ -10,7 +10,6 @@ import pytest
 from research import design, registry
 from research.errors import InvalidInput
 from research.project import Project, shipped_studies
-from research.spec import Study
 from research.studies import (
     load_study,
     parse_changes,
@@ -18,6 +17,7 @@ from research.studies import (
     schema,
     study_names,
 )
+from research.study import Study
 from research.validation import complete_cells
 from research.yaml_source import MAX_BYTES, parse_yaml
 

@@ -45,7 +45,7 @@ def ablate(
 ) -> None:
     """Finds out what each part of a system is worth: plans, runs what is missing, reports."""
     from research.cli import ablation
-    from research.planning import Request
+    from research.request import Request
     from research.studies import parse_changes
 
     request = Request(

@@ -14,9 +14,10 @@ from research.cli import console
 from research.cli.progress import StudyProgress
 from research.cli.report import print_report
 from research.executors import Event
-from research.planning import Plan, PlannedRun, Request, prepare
+from research.planning import Plan, PlannedRun, prepare
 from research.project import Project
 from research.reporting import wording
+from research.request import Request
 from research.tracking.database import connect
 
 if TYPE_CHECKING:

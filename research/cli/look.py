@@ -45,6 +45,7 @@ def studies(
             "name": study.name,
             "model": study.base.model.name,
             "factors": list(study.factors),
+            "variants": list(study.variants),
             "title": study.title,
             "file": str(origin.file),
         }
@@ -65,6 +66,9 @@ def _print_studies(rows: list[dict[str, Any]]) -> None:
     for row in rows:
         out.print(f"{row['name']}: {row['title']}", markup=False)
         out.print(f"    {row['model']}; {', '.join(row['factors'])}", markup=False, style="dim")
+        if row["variants"]:
+            variants = ", ".join(row["variants"])
+            out.print(f"    --variant {variants}", markup=False, style="dim")
         out.print(f"    {row['file']}", markup=False, style="dim")
 
 

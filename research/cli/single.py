@@ -9,10 +9,10 @@ import typer
 from research import design
 from research.cli import console
 from research.cli.progress import RunLine, live_bars
-from research.planning import Request, find_study
 from research.project import Project
 from research.records import Epoch, Step
 from research.reporting import wording
+from research.request import Request, find_study
 from research.run import Done
 from research.single import train_one
 from research.spec import RunSpec
@@ -25,7 +25,8 @@ SHOWN = ("test/accuracy", "test/accuracy_no_leak", "test/macro_f1", "test/log_lo
 def conduct(name: str, seed: int, request: Request, *, as_json: bool) -> None:
     """Trains the control of a study, prints its scores."""
     project = Project.find()
-    study, origin, _ = find_study(name, request, project)
+    study, origin, location = find_study(name, request, project)
+    console.err().print(f"data      {location.name} ({location.why})", markup=False)
     alone = study.model_copy(update={"folds": None})  # one run is of one split
     with origin.locating():
         spec = design.seeded(design.cells(alone)[0].recipe, seed)

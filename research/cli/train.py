@@ -31,7 +31,7 @@ def train(
 ) -> None:
     """Trains and tests one run: a study's control, or a recipe."""
     from research.cli import single
-    from research.planning import Request
+    from research.request import Request
     from research.studies import parse_changes
 
     request = Request(

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from research import metrics
 from research.errors import InvalidInput
-from research.spec import Study
+from research.study import Study
 from research.tracking import Point, Tracked, Tracker
 from research.tracking.recording import TEST_ACCESSES, run_name
 from research.yaml_source import parse_yaml

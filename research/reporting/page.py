@@ -18,6 +18,7 @@ from research import figures
 from research.reporting import pictures, wording
 from research.reporting.effects import Answers, correct
 from research.reporting.frame import Frame
+from research.spec import TestViews
 from research.stats import Effect
 
 METHOD = (
@@ -194,6 +195,7 @@ def _rests(frame: Frame) -> list[tuple[str, str]]:
     images = ", ".join(f"{count} {name}" for name, count in data["images"].items())
     return [
         ("data", f"{data['source']}: {images} images, digest {data['digest']}"),
+        ("test", _views(frame.study.base.test)),
         ("arithmetic", f"{resolved['precision']}, {resolved['memory_format']}"),
         ("hardware", "; ".join(sorted(set(ended["device"])))),
         ("versions", ", ".join(f"{name} {version}" for name, version in versions.items())),
@@ -203,6 +205,14 @@ def _rests(frame: Frame) -> list[tuple[str, str]]:
         ("test split", f"opened {int(frame.runs['test_accesses'].sum())} times in all"),
         ("repeat it with", shlex.join(repeat(frame))),
     ]
+
+
+def _views(test: TestViews) -> str:
+    """Which views of a test image are averaged, and what of them."""
+    if test.views == "single":
+        return "one view of each image"
+    many = {"flip": "each image and its mirror", "ten_crop": "five crops and their mirrors"}
+    return f"{many[test.views]}, {test.average} averaged; the single view is tracked beside it"
 
 
 def repeat(frame: Frame) -> list[str]:

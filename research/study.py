@@ -1,0 +1,220 @@
+"""What a study asks: a base recipe, the factors that vary it, what repeats it (seeds, folds)."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    JsonValue,
+    ValidationError,
+    WithJsonSchema,
+    model_validator,
+)
+
+from research.errors import InvalidInput, findings, suggest
+from research.spec import Frozen, Number, Recipe, content_hash
+
+Slug = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]*$", max_length=60)]
+# Cells join factor and level by "-" and their pairs by "__", so a level holds no "__".
+Level = Annotated[str, Field(pattern=r"^[a-z0-9]+([_.][a-z0-9]+)*$", max_length=40)]
+
+
+class Factor(Frozen):
+    """A part of the system that a study varies, and the levels that it takes.
+
+    A level is the value at ``path``, or, without a path, a mapping of dotted paths to values.
+    """
+
+    path: str | None = None
+    levels: dict[Level, JsonValue] = Field(min_length=2)
+    control: Level
+    removed: Level | None = None
+    about: str = ""
+
+    @model_validator(mode="after")
+    def _check_levels(self) -> Self:
+        for role in ("control", "removed"):
+            level = getattr(self, role)
+            if level is not None and level not in self.levels:
+                raise ValueError(
+                    f"{role}: '{level}' is not one of the levels{suggest(level, self.levels)}"
+                )
+        if self.control == self.removed:
+            raise ValueError(f"control and removed are both '{self.control}'; name two levels")
+        if self.path is None:
+            for level, value in self.levels.items():
+                if not isinstance(value, dict):
+                    raise ValueError(
+                        f"level '{level}' is {json.dumps(value)}; give the factor a path, or make "
+                        "each level a mapping of paths to values"
+                    )
+        return self
+
+    def assignments(self, level: str) -> dict[str, JsonValue]:
+        """A level's name to the paths that it sets and their values."""
+        value = self.levels[level]
+        if self.path is not None:
+            return {self.path: value}
+        assert isinstance(value, dict)
+        return value
+
+    @property
+    def paths(self) -> frozenset[str]:
+        """Every path that some level sets."""
+        return frozenset(path for level in self.levels for path in self.assignments(level))
+
+    @property
+    def adds(self) -> bool:
+        """Whether the control is without the part, so that the other level puts it in.
+
+        A form that was published wrong, and its correction, are no parts either.
+        """
+        return self.control in ("none", "absent", "published", "corrected")
+
+    @property
+    def absent(self) -> str | None:
+        """The level that stands for the part taken out: ``removed``, or the other one of two."""
+        if self.removed is not None or len(self.levels) > 2:
+            return self.removed
+        return next(level for level in self.levels if level != self.control)
+
+
+def _first_seeds(value: Any) -> Any:
+    if type(value) is int:
+        if not 1 <= value <= 1000:
+            raise ValueError(f"{value} seeds; give 1 to 1000, or a list such as [3, 7, 11]")
+        return list(range(1, value + 1))
+    return value
+
+
+def _distinct(seeds: tuple[int, ...]) -> tuple[int, ...]:
+    if len(set(seeds)) < len(seeds):
+        raise ValueError(f"a seed stands twice in {list(seeds)}; replicates need distinct seeds")
+    return seeds
+
+
+Seed = Annotated[int, Field(strict=True, ge=0, lt=2**32)]
+Seeds = Annotated[
+    tuple[Seed, ...],
+    Field(min_length=1),
+    BeforeValidator(_first_seeds),
+    AfterValidator(_distinct),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "integer", "minimum": 1, "maximum": 1000},
+                {"type": "array", "minItems": 1, "items": {"type": "integer", "minimum": 0}},
+            ],
+            "description": "A number: the first so many of 1, 2, 3 ...; or a list of seeds.",
+        }
+    ),
+]
+
+
+Folds = Annotated[int, Field(strict=True, ge=3, le=1000)] | Literal["subjects"]
+
+
+class Profile(Frozen):
+    """A size of study: what it sets on the base, its seeds and folds, its context cells."""
+
+    about: str = ""
+    set: dict[str, JsonValue] = Field(default_factory=dict)
+    seeds: Seeds | None = None
+    folds: Folds | Literal["none"] | None = None
+    context: dict[Slug, dict[str, JsonValue]] | None = None
+
+
+class Profiles(Frozen):
+    """``full`` runs on real data, ``quick`` on the embedded set; both can be asked for by name."""
+
+    full: Profile = Profile()
+    quick: Profile = Profile()
+
+
+class Variant(Frozen):
+    """A form of a system under one name: which level of some factors is its control, what it sets.
+
+    What the forms differ in being factors, the difference can be ablated from either side.
+    """
+
+    about: str = ""
+    levels: dict[Slug, Level] = Field(default_factory=dict)
+    set: dict[str, JsonValue] = Field(default_factory=dict)
+    folds: Folds | Literal["none"] | None = None
+
+
+# What of a study does not change what it asks.
+NO_QUESTION = {"title", "about", "seeds", "save", "profiles", "variants", "extends"}
+
+
+class Study(Frozen):
+    """A question about a system: which of its factors earn their keep."""
+
+    extends: str | None = Field(
+        None,
+        description="A study, by name, that this file changes: mappings are merged, null takes "
+        "away. Resolved when the file is read.",
+    )
+    name: Slug
+    title: str = ""
+    about: str = ""
+    base: Recipe
+    factors: dict[Slug, Factor] = Field(default_factory=dict)
+    fixed: dict[str, JsonValue] = Field(
+        {},
+        description="Paths and values that every cell has, applied together with the factors' "
+        "levels; what is left of factors that are not varied this time.",
+    )
+    context: dict[Slug, dict[str, JsonValue]] = Field(
+        {}, description="Cells outside the family of contrasts: name to the paths they set."
+    )
+    design: Literal["leave_one_out", "add_one_in", "one_at_a_time", "full_factorial"] = (
+        "leave_one_out"
+    )
+    seeds: Seeds = (1, 2, 3, 4, 5)
+    folds: Folds | None = Field(
+        None,
+        description="Cross-validation: every cell and seed is run on every fold, and the folds' "
+        "test images are judged together. `subjects` is as many folds as persons: each is left "
+        "out once.",
+    )
+    metric: Literal["test/accuracy", "test/macro_f1", "test/balanced_accuracy"] = "test/accuracy"
+    margin: Number = Field(0.01, gt=0, lt=1)
+    alpha: Number = Field(0.05, gt=0, lt=0.5)
+    save: Literal["best", "all", "none"] = "best"
+    profiles: Profiles = Profiles()
+    variants: dict[Slug, Variant] = Field(
+        {}, description="Forms of the system to choose from (--variant), such as `published`."
+    )
+
+    @model_validator(mode="after")
+    def _check_variants(self) -> Self:
+        for variant, form in self.variants.items():
+            for name, level in form.levels.items():
+                place = f"variants.{variant}.levels.{name}"
+                if name not in self.factors:
+                    raise ValueError(f"{place}: no such factor{suggest(name, self.factors)}")
+                if level not in self.factors[name].levels:
+                    known = self.factors[name].levels
+                    raise ValueError(f"{place}: no level '{level}'{suggest(level, known)}")
+        return self
+
+    def replaced(self, **changes: Any) -> Self:
+        """The same study with other fields; raises `InvalidInput`."""
+        try:
+            return type(self).model_validate(self.model_dump() | changes)
+        except ValidationError as error:
+            problems = findings(error, type(self))
+        raise InvalidInput(*(f"{place}: {text}" for place, text in problems))
+
+    @property
+    def question_hash(self) -> str:
+        """Hash of what is asked, whatever the seeds: two studies of one hash share a parent run."""
+        content = self.model_dump(mode="json", exclude={*NO_QUESTION, "base"})
+        for factor in content["factors"].values():
+            factor.pop("about")
+        return content_hash(content | {"base": self.base.canonical()})
