@@ -13,7 +13,7 @@ from typing import Any, Literal
 from research import design
 from research.data import Splits
 from research.data.cache import load
-from research.data.folds import count_of
+from research.data.folds import check_folds, count_of
 from research.data.location import Location
 from research.design import Cell, seeded
 from research.errors import InvalidInput
@@ -100,6 +100,8 @@ def prepare(
     if study.folds is not None:
         folds = min(count_of(splits, study.folds) for splits in data.values())
         study, cells = design.with_folds(study, cells, folds)
+    for cell in cells:
+        check_folds(data[cell.name], cell.recipe.data.params)
     digest = data["control"].digest
     declared = arithmetic_hash(cells[0].recipe, digest)
     resolved = _resolve(cells[0].recipe, data["control"], declared, request, tracker)

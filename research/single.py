@@ -8,6 +8,7 @@ from collections.abc import Callable
 from research.arithmetic import find_device
 from research.checkpoint import Checkpoint
 from research.data.cache import load
+from research.data.folds import check_folds
 from research.errors import InvalidInput
 from research.inspection import check_buildable, choose_arithmetic
 from research.planning import arithmetic_hash, read_params, resolved_before
@@ -36,6 +37,7 @@ def train_one(
     if problems:
         raise InvalidInput(*(f"{path}: {text}" for path, text in problems))
     splits = load(location, read_params(recipe))
+    check_folds(splits, recipe.data.params)
     device = find_device(request.device)
     check_buildable(recipe, splits)
     tracker = connect(project)

@@ -49,7 +49,7 @@ def complete(recipe: Recipe, source: str) -> tuple[Recipe, list[Problem]]:
     changes["data"], found = _complete_data(recipe, source)
     problems += found
     done = recipe.model_copy(update=changes)
-    return done, problems or _check_crops(done)
+    return done, problems or _check_folds(done) + _check_crops(done)
 
 
 def complete_cells(study: Study, cells: Iterable[Cell], source: str) -> tuple[Cell, ...]:
@@ -118,6 +118,19 @@ def _complete_data(recipe: Recipe, source: str) -> tuple[DataRef, list[Problem]]
         problems += [(f"data.params.{name}", problem)] if problem else []
     data = recipe.data.model_copy(update={"params": seen.model_dump() | own})
     return data, problems
+
+
+def _check_folds(recipe: Recipe) -> list[Problem]:
+    """A fold is one of so many."""
+    params: dict[str, Any] = recipe.data.params
+    folds, fold = params["folds"], params["fold"]
+    if fold is None or (folds is not None and fold <= folds):
+        return []
+    if folds is None:
+        text = f"{fold} of how many? give data.params.folds too"
+    else:
+        text = f"{fold} is more than the {folds} folds; give 1 to {folds}"
+    return [("data.params.fold", text)]
 
 
 def _check_crops(recipe: Recipe) -> list[Problem]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 
@@ -77,6 +78,35 @@ def test_a_fold_of_its_own_is_refused_where_the_study_has_folds(study: Study, pa
     changed = design.with_base(study, {path: 3})
     with pytest.raises(InvalidInput, match=f"base: {path}: the study's folds decide it"):
         design.cells(changed)
+
+
+@pytest.mark.parametrize(
+    ("params", "words"),
+    [
+        ({"fold": 2}, "data.params.fold: 2 of how many"),
+        ({"fold": 5, "folds": 4}, "5 is more than the 4 folds; give 1 to 4"),
+        ({"fold": 1, "folds": 200}, "112 images; give 3"),
+    ],
+)
+def test_a_run_of_a_fold_that_is_none_is_not_started(
+    study: Study, params: dict[str, int], words: str, tmp_path: Path, project: Project
+) -> None:
+    place = str(layouts.npz(tmp_path / "data"))
+    changes = {f"data.params.{name}": value for name, value in params.items()}
+    spec = design.seeded(study.base.override({"data.name": place, **changes}), 1)
+    with pytest.raises(InvalidInput, match=words):
+        research.train(spec)
+    assert not connect(project).find(kind="run")
+
+
+def test_a_run_may_be_of_one_fold(study: Study, tmp_path: Path, project: Project) -> None:
+    place = str(layouts.jaffe(tmp_path / "jaffe"))
+    changes = {"data.name": place, "data.params.folds": 8, "data.params.fold": 3}
+    run_id = research.train(design.seeded(study.base.override(changes), 1))
+    content = connect(project).read_file(run_id, "predictions.npz")
+    with np.load(io.BytesIO(content or b"")) as arrays:
+        assert set(arrays["group"][arrays["split"] == "test"]) == {2}
+        assert set(arrays["group"][arrays["split"] == "val"]) == {3}
 
 
 def test_more_folds_than_persons_start_nothing(

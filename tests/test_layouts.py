@@ -13,7 +13,7 @@ import research
 from research import registry
 from research.data import EMOTIONS, SPLITS
 from research.data.classes import SPELLINGS, Names, ordered
-from research.data.folds import count_of, folded
+from research.data.folds import check_folds, count_of, folded
 from research.data.location import locate
 from research.errors import InvalidInput
 from tests import layouts
@@ -328,8 +328,11 @@ def test_a_class_of_one_person_cannot_be_learnt_without_her(tmp_path: Path) -> N
     arrays["groups"] = np.where(arrays["labels"] == 1, 9, np.arange(len(arrays["labels"])) % 9)
     np.savez(tmp_path / "data" / "faces.npz", **arrays)
     data = research.load_data(tmp_path / "data" / "faces.npz")
-    with pytest.raises(InvalidInput, match="leaves no image of 'disgust' to train on"):
-        folded(data, 10, 10)
+    with pytest.raises(InvalidInput) as error:
+        check_folds(data, {"folds": 10, "fold": None})
+    assert len(error.value.problems) == 2  # where she is tested, and where she validates
+    assert "fold 10 of 10 leaves no image of 'disgust' to train on" in error.value.problems[1]
+    check_folds(data, {"folds": 10, "fold": 3})
 
 
 def test_a_set_is_found_by_name_under_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -37,22 +37,19 @@ def count_of(splits: Splits, folds: int | str) -> int:
     if not 3 <= int(folds) <= most:
         what = f"{most} persons" if persons else f"{most} images"
         raise InvalidInput(
-            f"folds: {folds}: {splits.source} has {what}; give 3 (test, validation, training) to "
-            f"{most}"
+            f"folds: {folds}: {splits.source} has {what}; give 3 (for test, validation and "
+            f"training) to {most}"
         )
     return int(folds)
 
 
 def folded(splits: Splits, folds: int, fold: int) -> Splits:
     """Splits whose test is part ``fold``, from 1; the set's own splits are set aside."""
-    count_of(splits, folds)
-    if not 1 <= fold <= folds:
-        raise InvalidInput(f"data.params.fold: {fold} is not one of {folds} folds; give 1 to them")
     whole = joined(splits)
     part, copies = _parts(splits, folds)
     test, val = part == fold - 1, part == fold % folds
     train = ~(test | val)
-    made = replace(
+    return replace(
         splits,
         train=_with_leaks(whole, copies, train, np.zeros_like(train)),
         val=_with_leaks(whole, copies, val, train),
@@ -61,14 +58,27 @@ def folded(splits: Splits, folds: int, fold: int) -> Splits:
         names={},
         tested_on_val=False,
     )
-    missing = np.setdiff1d(np.arange(len(splits.classes)), made.train.labels)
-    if len(missing):
-        name = splits.classes[int(missing[0])]
-        raise InvalidInput(
-            f"data.params.fold: fold {fold} of {folds} leaves no image of '{name}' to train on; "
+
+
+def check_folds(splits: Splits, params: Mapping[str, Any]) -> None:
+    """Refuses folds of complete ``data.params`` that cannot be, or leave a class untrained."""
+    folds, fold = params["folds"], params["fold"]
+    if folds is None:
+        return
+    count_of(splits, folds)
+    part, _ = _parts(splits, folds)
+    labels = joined(splits).labels
+    problems = []
+    for number in range(1, folds + 1) if fold is None else [fold]:
+        trained = labels[(part != number - 1) & (part != number % folds)]
+        problems += [
+            f"data.params.folds: fold {number} of {folds} leaves no image of '{name}' to train on; "
             "give other folds, or leave that class out"
-        )
-    return made
+            for label, name in enumerate(splits.classes)
+            if label not in trained
+        ]
+    if problems:
+        raise InvalidInput(*problems)
 
 
 def used(splits: Splits, params: Mapping[str, Any]) -> Splits:
