@@ -113,7 +113,9 @@ def learning_curves(series: Mapping[str, Floats], label: str, scale: float = 1.0
         values, epochs = scale * values[:, shown], epochs[shown]
         if not len(epochs):
             continue
-        axes.plot(epochs, np.nanmean(values, 0), style, color=colour, label=name, lw=1.6)
+        dot = "." if len(epochs) == 1 else ""  # a line of one point is not seen
+        mean = np.nanmean(values, 0)
+        axes.plot(epochs, mean, style, color=colour, label=name, lw=1.6, marker=dot)
         axes.fill_between(
             epochs, np.nanmin(values, 0), np.nanmax(values, 0), color=colour, alpha=0.10, lw=0
         )

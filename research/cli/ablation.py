@@ -98,7 +98,8 @@ def heading(plan: Plan) -> list[str]:
     if study.folds is not None:
         folds = f" x {study.folds} folds"
         persons = f" of {len(splits.persons)} persons" if splits.persons else ""
-        sizes = f"{sum(counts.values()):,} images{persons}; splits of its own are set aside"
+        aside = "; splits of its own are set aside" if len(splits.own) > 1 else ""
+        sizes = f"{sum(counts.values()):,} images{persons}{aside}"
     training = plan.cells[0].recipe.training
     params = plan.cells[0].recipe.data.params
     limit = f", at most {params['train_limit']:,} for training" if params["train_limit"] else ""
