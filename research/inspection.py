@@ -32,6 +32,8 @@ from research.spec import Recipe, Ref, content_hash
 from research.training import EVALUATION_BATCH, predict, train_step
 
 PROBE_STEPS = 3
+PROBE_VIEWS = 128  # images and windows of images in a probe's batch, at most
+LONG_STEP_S = 2.0  # a probe's step that is no shorter is measured once
 VIEWS = {"single": 1, "flip": 2, "ten_crop": 10}
 PROBE_GAIN = 1.05  # what another arithmetic must gain over plain fp32 to be worth a choice
 BYTES_PER_PARAMETER = 4
@@ -179,9 +181,8 @@ def layers(name: str, num_classes: int = CLASSES) -> list[Layer]:
 def estimate_run_s(recipe: Recipe, splits: Splits, arithmetic: Arithmetic) -> float:
     """Seconds that one run of a complete recipe takes, from a few measured steps."""
     kept = used(splits, recipe.data.params)
-    step_s, image_s = _time(recipe, kept, arithmetic, PROBE_STEPS)
-    steps = len(kept.train) / recipe.training.batch_size
-    epoch_s = steps * step_s + len(kept.val) * image_s
+    trained_s, image_s = _time(recipe, kept, arithmetic)
+    epoch_s = len(kept.train) * trained_s + len(kept.val) * image_s
     views = VIEWS[recipe.test.views]
     return recipe.training.epochs * epoch_s + (len(kept.val) + len(kept.test)) * image_s * views
 
@@ -201,7 +202,7 @@ def choose_arithmetic(recipe: Recipe, splits: Splits, device: torch.device) -> d
     if len(options) == 1:
         return _named(options[0])
     kept = used(splits, recipe.data.params)
-    seconds = {option: _time(recipe, kept, option, PROBE_STEPS)[0] for option in options}
+    seconds = {option: _time(recipe, kept, option)[0] for option in options}
     best = min(seconds, key=lambda option: seconds[option])
     return _named(best if seconds[options[0]] > PROBE_GAIN * seconds[best] else options[0])
 
@@ -219,23 +220,25 @@ def _precisions(device: torch.device) -> tuple[Literal["fp32", "bf16"], ...]:
     return ("fp32", "bf16") if native else ("fp32",)
 
 
-def _time(
-    recipe: Recipe, splits: Splits, arithmetic: Arithmetic, steps: int
-) -> tuple[float, float]:
-    """Median seconds of a training step, and seconds an image of evaluation."""
+def _time(recipe: Recipe, splits: Splits, arithmetic: Arithmetic) -> tuple[float, float]:
+    """Seconds an image of training, and of evaluation by a single view."""
     device = arithmetic.device
     with reproducible(device, arithmetic.precision):
         state = assemble(seeded(recipe, 0), splits, arithmetic)
-        train = resident(splits, "train", recipe, device)
-        size = min(recipe.training.batch_size, len(train))
-        images, labels = train.images[:size], train.labels[:size]
+        wanted = min(recipe.training.batch_size, PROBE_VIEWS // len(state.view.places))
+        few = resident(splits.limited(wanted, None), "train", recipe, device)
         state.net.train()
-        taken = [
-            _seconds(lambda: train_step(state, images, labels), device) for _ in range(steps + 1)
-        ]
-        images = train.images[: min(EVALUATION_BATCH, size)]
+
+        def step() -> object:
+            return train_step(state, few.images, few.labels, few.targets)
+
+        _seconds(step, device)  # the first one is slower
+        taken = [_seconds(step, device)]
+        while taken[0] < LONG_STEP_S and len(taken) < PROBE_STEPS:
+            taken.append(_seconds(step, device))
+        images = few.images[:EVALUATION_BATCH]
         forward = _seconds(lambda: predict(state.net, state.view, images, arithmetic), device)
-    return sorted(taken[1:])[steps // 2], forward / len(images)
+    return sorted(taken)[len(taken) // 2] / len(few), forward / len(images)
 
 
 def _seconds(work: Callable[[], object], device: torch.device) -> float:
