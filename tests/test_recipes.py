@@ -97,6 +97,10 @@ def test_every_recipe_trains(name: str, project: Project) -> None:
     changes = TINY | SMALL | ({} if name in WIDE else {"model.params.width": 0.05})
     if name in SIZES:
         changes |= {"data.params.size": SIZES[name], "data.params.canvas": None}
+    if name.startswith("s2_") or name == "resnet_family":
+        changes |= {"data.params.size": 20, "data.params.canvas": 24, "training.batch_size": 14}
+    if name == "s2_vgg19":
+        changes |= {"data.params.size": 32, "data.params.canvas": 36}
     request = Request(data="embedded", profile="quick", epochs=1, changes=changes)
     study, _, _ = find_study(name, request, project)
     control = design.setting(study, {n: f.control for n, f in study.factors.items()})
