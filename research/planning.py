@@ -97,11 +97,12 @@ def prepare(
         _check_differ(cells)
     data = {cell.name: load(location, read_params(cell.recipe)) for cell in cells}
     folds = None
-    if study.folds is not None:
-        folds = min(count_of(splits, study.folds) for splits in data.values())
-        study, cells = design.with_folds(study, cells, folds)
-    for cell in cells:
-        check_folds(data[cell.name], cell.recipe.data.params)
+    with origin.locating():
+        if study.folds is not None:
+            folds = min(count_of(splits, study.folds) for splits in data.values())
+            study, cells = design.with_folds(study, cells, folds)
+        for cell in cells:
+            check_folds(data[cell.name], cell.recipe.data.params)
     digest = data["control"].digest
     declared = arithmetic_hash(cells[0].recipe, digest)
     resolved = _resolve(cells[0].recipe, data["control"], declared, request, tracker)

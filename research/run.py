@@ -224,13 +224,15 @@ def device_name(device: torch.device) -> str:
 
 def _tags(job: Job, place: Place) -> dict[str, str]:
     commit, dirty = git_state(place.folder.parent)
+    splits = place.data[job.labels.data_digest]
     return {
         "git_commit": commit,
         "git_dirty": str(dirty).lower(),
         "device": f"{place.device.type}: {device_name(place.device)}",
         "versions": json.dumps(versions()),
         "threads": str(torch.get_num_threads()),
-        "synthetic": str(place.data[job.labels.data_digest].synthetic).lower(),
+        "synthetic": str(splits.synthetic).lower(),
+        "tested_on_val": str(splits.tested_on_val and not job.spec.data.params["folds"]).lower(),
     }
 
 

@@ -22,6 +22,7 @@ from research.yaml_source import Lines, parse_yaml, read_yaml
 TOUR_SIDE = 64
 # A component, a factor, a variant, a context cell, a profile is replaced, not merged.
 WHOLE = re.compile(r"base\.(model|loss|optim|schedule)|(factors|variants|context|profiles)\.[^.]+")
+REMOVABLE = re.compile(r"(factors|variants|context)\.[^.]+")
 TEMPLATE = "default"  # the study that a model without one of its own gets, with its factors added
 
 
@@ -111,9 +112,13 @@ def _content(file: Path, above: tuple[Path, ...]) -> tuple[dict[str, Any], Origi
         raise InvalidInput(here.locate(f"extends: no study '{name}' to extend{choices}"))
     chain = (*above, file.resolve())
     if known[str(name)].resolve() in chain:
-        raise InvalidInput(here.locate(f"extends: '{name}' extends this study in turn"))
+        text = f"extends: '{name}' extends this study in turn; give one of the two another name"
+        raise InvalidInput(here.locate(text))
     below, origin = _content(known[str(name)], chain)
-    return _merged(below, content), Origin(file, lines, origin)
+    if "name" not in content:
+        raise InvalidInput(f"{file}:1: name: is required and not given")
+    with here.locating():
+        return _merged(below, content), Origin(file, lines, origin)
 
 
 def _merged(below: dict[str, Any], above: dict[str, Any], place: str = "") -> dict[str, Any]:
@@ -122,7 +127,11 @@ def _merged(below: dict[str, Any], above: dict[str, Any], place: str = "") -> di
     for name, value in above.items():
         here = f"{place}{name}"
         both = isinstance(value, dict) and isinstance(made.get(name), dict)
-        if value is None:
+        if value is None and here.startswith("fixed."):
+            made[name] = None  # a path's value: what it names is left out of every cell
+        elif value is None:
+            if name not in made and REMOVABLE.fullmatch(here):
+                raise InvalidInput(f"{here}: there is none to take away{suggest(name, made)}")
             made.pop(name, None)
         elif both and not WHOLE.fullmatch(here):
             made[name] = _merged(made[name], value, f"{here}.")

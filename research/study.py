@@ -115,7 +115,17 @@ Seeds = Annotated[
 ]
 
 
-Folds = Annotated[int, Field(strict=True, ge=3, le=1000)] | Literal["subjects"]
+def _known_folds(value: Any) -> Any:
+    if value is None or value == "subjects" or (type(value) is int and 3 <= value <= 1000):
+        return value
+    raise ValueError(f"{json.dumps(value)}; give a number from 3 to 1000, or subjects")
+
+
+Folds = Annotated[int | Literal["subjects"], BeforeValidator(_known_folds)]
+FoldsOrNone = Annotated[
+    int | Literal["subjects", "none"],
+    BeforeValidator(lambda value: value if value == "none" else _known_folds(value)),
+]
 
 
 class Profile(Frozen):
@@ -124,7 +134,7 @@ class Profile(Frozen):
     about: str = ""
     set: dict[str, JsonValue] = Field(default_factory=dict)
     seeds: Seeds | None = None
-    folds: Folds | Literal["none"] | None = None
+    folds: FoldsOrNone | None = None
     context: dict[Slug, dict[str, JsonValue]] | None = None
 
 
@@ -144,7 +154,7 @@ class Variant(Frozen):
     about: str = ""
     levels: dict[Slug, Level] = Field(default_factory=dict)
     set: dict[str, JsonValue] = Field(default_factory=dict)
-    folds: Folds | Literal["none"] | None = None
+    folds: FoldsOrNone | None = None
 
 
 # What of a study does not change what it asks.

@@ -424,11 +424,28 @@ def test_the_real_csv_and_npz_are_the_same_data(real_data: Path, tmp_path: Path)
     assert json.dumps(npz.class_counts().tolist()) == "[100, 100, 100, 100, 100, 100, 100]"
 
 
-def test_sixteen_bits_are_scaled_not_cut(tmp_path: Path) -> None:
-    deep = (np.arange(64 * 64, dtype=np.uint16) * 16).reshape(64, 64)
+@pytest.mark.parametrize("top", [65535, 4095, 200])
+def test_sixteen_bits_are_scaled_alike_whatever_is_in_them(tmp_path: Path, top: int) -> None:
+    deep = np.linspace(0, top, 64 * 64).astype(np.uint16).reshape(64, 64)
     Image.fromarray(deep).save(tmp_path / "deep.png")
     pixels = images.read_image(tmp_path / "deep.png")
     np.testing.assert_array_equal(pixels[..., 0], np.rint(deep / 257).astype(np.uint8))
+
+
+def test_more_than_sixteen_bits_are_refused(tmp_path: Path) -> None:
+    Image.fromarray(np.full((8, 8), 70_000, dtype=np.int32)).save(tmp_path / "deep.tiff")
+    with pytest.raises(InvalidInput, match="70000; save it with 8 or 16 bits"):
+        images.read_image(tmp_path / "deep.tiff")
+
+
+def test_images_are_upright_and_what_is_see_through_is_black(tmp_path: Path) -> None:
+    lying = Image.new("L", (8, 4))
+    exif = lying.getexif()
+    exif[0x0112] = 6
+    lying.save(tmp_path / "lying.jpg", exif=exif)
+    assert images.read_image(tmp_path / "lying.jpg").shape == (8, 4, 1)
+    Image.new("RGBA", (4, 4), (200, 100, 50, 0)).save(tmp_path / "clear.png")
+    assert images.read_image(tmp_path / "clear.png").max() == 0
 
 
 def test_four_colours_and_few_colours_are_read(tmp_path: Path) -> None:
@@ -448,8 +465,8 @@ def test_files_that_are_no_images_are_passed_over_and_counted(
 
 
 def test_persons_are_not_divided_by_a_split_of_our_own(tmp_path: Path, faces: Faces) -> None:
-    images, labels = faces
-    persons = np.arange(len(images)) // 2
+    images = np.concatenate([faces[0]] * 2)
+    labels, persons = np.arange(len(images)) % 7, np.arange(len(images)) // 7
     file = tmp_path / "persons.npz"
     np.savez(file, images=images, labels=labels, groups=persons)
     splits = research.load_data(file, val_fraction=0.3, test_fraction=0.3)
@@ -506,3 +523,24 @@ def test_a_path_is_where_the_user_stands_and_a_study_s_where_the_project_is(
     found = whereabouts(Request(data="here.csv"), "auto", project)
     assert found.path == inner / "here.csv"
     assert whereabouts(Request(), "inner/here.csv", project).path == inner / "here.csv"
+
+
+@pytest.mark.parametrize("name", ["..", ".", "-x", " "])
+def test_class_names_that_are_no_names_are_told(tmp_path: Path, faces: Faces, name: str) -> None:
+    classes = np.array([*EMOTIONS[:6], name])
+    with pytest.raises(InvalidInput, match=r"rename it|both mean"):
+        research.load_data(write_npz(tmp_path / "odd.npz", faces, classes=classes))
+
+
+def test_a_damaged_archive_and_a_pixel_of_many_digits_are_told(
+    tmp_path: Path, faces: Faces, write_csv: WriteCsv
+) -> None:
+    file = tmp_path / "packed.npz"
+    np.savez_compressed(file, images=faces[0], labels=faces[1])
+    content = bytearray(file.read_bytes())
+    content[200:260] = bytes(60)
+    file.write_bytes(content)
+    with pytest.raises(InvalidInput, match=r"is not a readable \.npz file"):
+        research.load_data(file)
+    with pytest.raises(InvalidInput, match="pixel 1 is '9999"):
+        research.load_data(write_csv(change=lambda row, f: [f[0], "9" * 5000 + f[1], *f[2:]]))

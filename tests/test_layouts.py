@@ -15,6 +15,7 @@ from research.data import EMOTIONS, SPLITS
 from research.data.classes import SPELLINGS, Names, ordered
 from research.data.folds import check_folds, count_of, folded
 from research.data.location import locate
+from research.data.splitting import persons_out
 from research.errors import InvalidInput
 from tests import layouts
 from tests.layouts import LAYOUTS
@@ -87,6 +88,15 @@ def test_names_of_jaffe_that_do_not_parse_are_all_listed(tmp_path: Path) -> None
     ]
 
 
+def test_names_of_ck_plus_that_do_not_parse_are_all_listed(tmp_path: Path) -> None:
+    place = layouts.ckplus(tmp_path / "data")
+    (place / "Anger" / "Thumbs.db").write_bytes(b"x")
+    assert research.load_data(place).persons
+    Image.new("L", (48, 48)).save(place / "Anger" / "a_1.png")
+    with pytest.raises(InvalidInput, match=r"Anger/a_1\.png: is not named as CK\+'s images are"):
+        research.load_data(place)
+
+
 def test_contempt_comes_last_and_neutral_may_be_missing(tmp_path: Path) -> None:
     data = research.load_data(layouts.ckplus(tmp_path / "data"))
     assert data.classes == (*EMOTIONS[:6], "contempt")
@@ -115,6 +125,59 @@ def test_a_user_s_spellings_go_before_and_may_join_classes(tmp_path: Path) -> No
         research.load_data(place, aliases={"anger": "angry", "Anger": "sad"})
 
 
+def test_every_name_of_a_split_is_read_and_other_folders_are_named(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    place = layouts.split_folders(tmp_path / "data")
+    (place / "test").rename(place / "PrivateTest")
+    (place / "notes").mkdir()
+    (place / "train" / "neutral" / "deeper").mkdir()
+    assert research.load_data(place).own == ("train", "test")
+    assert "notes: is no folder of a split, and is passed over" in caplog.text
+    assert "deeper: folders in a class folder are passed over" in caplog.text
+    shutil.copytree(place / "PrivateTest", place / "test")
+    with pytest.raises(InvalidInput, match="test and PrivateTest are both the test split"):
+        research.load_data(place)
+
+
+def test_a_change_behind_a_link_and_an_emptied_folder_are_noticed(tmp_path: Path) -> None:
+    place = layouts.class_folders(tmp_path / "real")
+    linked = tmp_path / "linked"
+    linked.mkdir()
+    for folder in sorted((place / "faces").iterdir()):
+        (linked / folder.name).symlink_to(folder)
+    before = research.load_data(linked)
+    save = sorted((place / "faces" / "happy").iterdir())
+    Image.new("L", (48, 48), 77).save(save[0])
+    assert research.load_data(linked).digest != before.digest
+    (place / "faces" / "contempt").mkdir()
+    (linked / "contempt").symlink_to(place / "faces" / "contempt")
+    with pytest.raises(InvalidInput, match="contempt: no image in this class folder"):
+        research.load_data(linked)
+
+
+@pytest.mark.parametrize("fraction", [0.1, 0.3, 0.6, 0.8, 0.9])
+def test_about_the_asked_share_of_persons_is_held_out(fraction: float) -> None:
+    persons = np.repeat(np.arange(20), 14)
+    out = persons_out(np.tile(np.arange(7), 40), persons, fraction)
+    assert abs(out.mean() - fraction) < 0.06
+    assert not {*persons[out]} & {*persons[~out]}
+
+
+def test_one_person_alone_cannot_be_held_out(tmp_path: Path) -> None:
+    place = layouts.jaffe(tmp_path / "data")
+    for file in place.iterdir():
+        if not file.name.startswith(("KA", "KL")):
+            file.unlink()
+    with pytest.raises(InvalidInput, match=r"of one person.*holdout=images"):
+        research.load_data(place)
+
+
+def test_the_last_images_of_class_folders_are_no_sample(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match="in the order of classes"):
+        research.load_data(layouts.class_folders(tmp_path / "data"), holdout="last")
+
+
 def test_two_folders_of_one_class_are_refused_with_the_cure(tmp_path: Path) -> None:
     place = layouts.class_folders(tmp_path / "data")
     shutil.copytree(place / "faces" / "happy", place / "faces" / "Happiness")
@@ -139,9 +202,9 @@ def test_rows_in_file_order_and_a_test_on_validation_are_the_published_forms(
 ) -> None:
     file = layouts.pixels(tmp_path / "train.csv", "emotion,pixels", count=100)
     data = research.load_data(file, holdout="last", val_fraction=0.164, test_fraction=0.0)
-    whole = research.load_data(file, holdout="last", val_fraction=0.01, test_fraction=0.01)
+    whole = research.load_data(file, holdout="last", val_fraction=0.1, test_fraction=0.1)
     assert len(data.train) == 84 and len(data.val) == len(data.test) == 16
-    np.testing.assert_array_equal(data.train.images[:84], whole.train.images[:84])
+    np.testing.assert_array_equal(data.train.images[:80], whole.train.images)
     np.testing.assert_array_equal(data.val.images, data.test.images)
     assert data.tested_on_val and data.test.leaked.all()
     jaffe = layouts.jaffe(tmp_path / "jaffe")

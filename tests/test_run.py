@@ -216,7 +216,7 @@ EVERYTHING: dict[str, Any] = {
     "data.params.canvas": 70,
     "test.views": "ten_crop",
     "augment": {
-        "crop": {},
+        "resized_crop": {},
         "flip": {},
         "jitter": {},
         "erasing": {},

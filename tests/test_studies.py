@@ -177,6 +177,9 @@ def test_a_model_without_a_file_gets_the_factors_of_its_builder(tmp_path: Path) 
     assert list(study.factors) == [
         "dropout",
         "response_norm",
+        "batch_norm",
+        "head",
+        "attention",
         "mixup",
         "label_smoothing",
         "augment",

@@ -62,6 +62,9 @@ def main() -> None:
     except PermissionError as error:
         typer.echo(f"error: {error.filename}: {error.strerror}; make it accessible", err=True)
         sys.exit(2)
+    except (FileExistsError, FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
+        typer.echo(f"error: {error.filename}: {error.strerror}; give another place", err=True)
+        sys.exit(2)
 
 
 def _collect_seldom() -> None:

@@ -105,14 +105,17 @@ def prepare(
     from research.data.conversion import convert
 
     splits = _load(source, changes)
-    total = sum(len(getattr(splits, name)) for name in SPLITS)
+    parts = SPLITS[:2] if splits.tested_on_val else SPLITS
+    total = sum(len(getattr(splits, name)) for name in parts)
     with live_bars(console.err()) as bars:
         bar = bars.add_task(target.name, total=total, text="")
         layout = convert(splits, target, to, side, lambda done: bars.update(bar, completed=done))
     out = console.out()
     out.print(f"{target}: {total:,} images as {layout}", markup=False)
     if splits.persons and layout == "folders":
-        out.print("persons   stand in the file names: --set data.params.person_before=_")
+        out.print("persons stand in the file names: --set data.params.person_before=_")
+    if splits.persons and layout == "csv":
+        out.print("who is on the images is not kept: this layout has no place for it")
     if splits.train.soft_labels is not None:
         out.print("the classes' probabilities are not kept: each image has its likeliest class")
 

@@ -19,7 +19,10 @@ from research.spec import RunSpec
 from research.tracking.database import connect
 from research.tracking.lease import Taken
 
-SHOWN = ("test/accuracy", "test/accuracy_no_leak", "test/macro_f1", "test/log_loss", "test/ece")
+SHOWN = (
+    *("test/accuracy", "test/accuracy_single_view", "test/accuracy_no_leak", "test/macro_f1"),
+    *("test/log_loss", "test/ece"),
+)
 
 
 def conduct(name: str, seed: int, request: Request, *, as_json: bool) -> None:
@@ -27,6 +30,9 @@ def conduct(name: str, seed: int, request: Request, *, as_json: bool) -> None:
     project = Project.find()
     study, origin, location = find_study(name, request, project)
     console.err().print(f"data      {location.name} ({location.why})", markup=False)
+    if study.folds is not None:
+        text = "folds     of the study are left out: this is one run, of one split"
+        console.err().print(text, markup=False)
     alone = study.model_copy(update={"folds": None})  # one run is of one split
     with origin.locating():
         spec = design.seeded(design.cells(alone)[0].recipe, seed)
@@ -71,6 +77,8 @@ def _print(done: Done, project: Project, *, as_json: bool) -> None:
     out = console.out()
     if run.tags.get("synthetic") == "true":
         out.print("SYNTHETIC data: these numbers say nothing about photographs of people.")
+    if run.tags.get("tested_on_val") == "true":
+        out.print(wording.TESTED_ON_VAL, style="yellow", markup=False)
     for name in SHOWN:
         if name in run.metrics:
             value = run.metrics[name]

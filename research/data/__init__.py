@@ -18,6 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 SPLITS = ("train", "val", "test")
+# What sets in use call their splits, in lower case.
+PARTS = {
+    "train": ("train", "training"),
+    "val": ("val", "valid", "validation", "publictest"),
+    "test": ("test", "testing", "privatetest"),
+}
 EMOTIONS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
 Found = Mapping[str, Mapping[str, int]]  # "sizes" and "modes" to how many images have each
 

@@ -23,8 +23,8 @@ class Audit:
     """Findings about a data set; rows count all of its images, training first.
 
     ``copies`` are groups of rows with the same pixels, ``near`` pairs ``(P, 2)`` of rows with
-    nearly the same. Both leave out ``blank`` rows where every pixel has one value, but for exact
-    copies.
+    nearly the same; faces that a program drew are all alike, so that of those none are looked for.
+    Both leave out ``blank`` rows, where every pixel has one value, but for exact copies.
     """
 
     splits: Splits
@@ -180,7 +180,7 @@ def audit(splits: Splits) -> Audit:
         part=part,
         blank=np.flatnonzero(is_blank),
         copies=tuple(group for group in groups if len(group) > 1),
-        near=firsts[near_pairs(whole.images[firsts])],
+        near=_no_pairs() if splits.synthetic else firsts[near_pairs(whole.images[firsts])],
     )
 
 
@@ -193,6 +193,10 @@ def _across(
         if (part[group] == early).any():
             found.update(group[part[group] == late].tolist())
     return np.array(sorted(found), dtype=np.int64)
+
+
+def _no_pairs() -> Rows:
+    return np.zeros((0, 2), dtype=np.int64)
 
 
 def _pairs(group: Rows) -> Rows:

@@ -12,6 +12,7 @@ import hashlib
 import importlib
 import json
 import logging
+import os
 import re
 import shutil
 import tempfile
@@ -106,17 +107,32 @@ def kept(
 
 
 def content_digest(path: Path | None) -> str:
-    """A file's bytes, or the names and bytes of a folder's files, to a digest."""
+    """A file's bytes, or the names of a folder's folders and files and their bytes, to a digest."""
     digest = hashlib.sha256()
     if path is None:
         return ""
-    files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
-    for file in files:
-        with file.open("rb") as stream:
-            inner = hashlib.file_digest(stream, "sha256")
-        name = "" if file == path else str(file.relative_to(path))
-        digest.update(f"{name}\0{inner.hexdigest()}\n".encode())
+    if path.is_file():
+        digest.update(_file_digest(path))
+        return digest.hexdigest()
+    # Links to folders are followed, as the sources do, but not round in circles.
+    seen: set[str] = set()
+    for place, folders, files in os.walk(path, followlinks=True):
+        real = os.path.realpath(place)
+        if real in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        folders.sort()
+        digest.update(f"{os.path.relpath(place, path)}/\n".encode())
+        for name in sorted(files):
+            digest.update(name.encode(errors="surrogateescape") + b"\0")
+            digest.update(_file_digest(Path(place, name)))
     return digest.hexdigest()
+
+
+def _file_digest(file: Path) -> bytes:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").digest()
 
 
 def digest_of(splits: Mapping[str, Split], classes: Sequence[str]) -> str:
@@ -170,9 +186,10 @@ def check_classes(decoded: Decoded, location: Location) -> None:
     if len(decoded.classes) < 2:
         found = ", ".join(decoded.classes) or "none"
         problems.append(f"{where}: {len(decoded.classes)} class ({found}); at least two are needed")
-    odd = [name for name in decoded.classes if not re.fullmatch(r"[\w. -]+", name)]
+    odd = [name for name in decoded.classes if not re.fullmatch(r"\w([\w. -]*\w)?", name)]
     problems += [
-        f"{where}: class {name!r}: letters, digits, '_', '-', '.' and blanks only; rename it"
+        f"{where}: class {name!r}: letters, digits, '_' and, inside, '-', '.' and blanks only; "
+        "rename it"
         for name in odd
     ]
     if len(decoded.classes) > MAX_CLASSES:

@@ -7,6 +7,7 @@ the number of images written so far.
 from __future__ import annotations
 
 import csv
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -25,6 +26,7 @@ from research.data.fer2013 import SIDE as FER_SIDE
 from research.data.images import resized
 from research.errors import InvalidInput, suggest
 
+PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*")
 Written = Callable[[int], None]
 
 
@@ -52,22 +54,35 @@ def convert(
     `InvalidInput` where the target exists or its layout cannot hold the set.
     """
     layout = layout or {".csv": "csv", ".npz": "npz"}.get(target.suffix.lower(), "folders")
-    if layout not in LAYOUTS:
-        raise InvalidInput(f"--to {layout}: no such layout{suggest(layout, LAYOUTS)}")
-    if target.exists():
-        raise InvalidInput(f"{target}: is there already; give another name or remove it")
+    _check_target(splits, target, layout)
     splits = _sized(splits, side)
+    LAYOUTS[layout].check(splits)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".", dir=target.parent) as name:
             place = Path(name) / target.name
-            LAYOUTS[layout](splits, place, written)
+            LAYOUTS[layout].write(splits, place, written)
             shutil.move(place, target)
     except OSError as error:
         raise InvalidInput(
             f"{error.filename or target}: {error.strerror}; nothing was written"
         ) from None
     return layout
+
+
+def _check_target(splits: Splits, target: Path, layout: str) -> None:
+    """Refuses a target that is there, that stands in the source, or that no loader would read."""
+    if layout not in LAYOUTS:
+        raise InvalidInput(f"--to {layout}: no such layout{suggest(layout, LAYOUTS)}")
+    if target.exists():
+        raise InvalidInput(f"{target}: is there already; give another name or remove it")
+    source = Path(splits.source)
+    if source.is_dir() and target.resolve().is_relative_to(source.resolve()):
+        raise InvalidInput(f"{target}: stands inside the set that it is made of, {source}")
+    suffix = LAYOUTS[layout].suffix
+    if target.suffix.lower() != suffix and (suffix or target.suffix.lower() in KNOWN):
+        what = f"a name that ends in {suffix}" if suffix else "the name of a folder"
+        raise InvalidInput(f"{target}: {layout} needs {what}")
 
 
 def samples(splits: Splits) -> Iterator[Sample]:
@@ -94,8 +109,8 @@ def _sized(splits: Splits, side: int | None) -> Splits:
     return replace(splits, train=parts["train"], val=parts["val"], test=parts["test"])
 
 
-def _write_csv(splits: Splits, place: Path, written: Written) -> None:
-    """FER2013's table: emotion, pixels, Usage."""
+def _check_csv(splits: Splits) -> None:
+    """Refuses what FER2013's table cannot hold."""
     shape = splits.train.images.shape[1:3]
     foreign = [name for name in splits.classes if name not in EMOTIONS]
     if foreign:
@@ -108,6 +123,10 @@ def _write_csv(splits: Splits, place: Path, written: Written) -> None:
             f"{splits.source}: images of {shape[0]} x {shape[1]} pixels, and FER2013's csv holds "
             f"{FER_SIDE} x {FER_SIDE}; bring them to it: --side {FER_SIDE}"
         )
+
+
+def _write_csv(splits: Splits, place: Path, written: Written) -> None:
+    """FER2013's table: emotion, pixels, Usage."""
     codes = [EMOTIONS.index(name) for name in splits.classes]
     with place.open("w", encoding="utf-8", newline="") as stream:
         stream.write("emotion,pixels,Usage\n")
@@ -135,11 +154,16 @@ def _write_npz(splits: Splits, place: Path, written: Written) -> None:
 
 
 def _write_folders(splits: Splits, place: Path, written: Written) -> None:
-    """``<split>/<class>/<person_>000123.png``, lossless."""
+    """``<split>/<class>/<person_>000123.png``, lossless.
+
+    Persons whose names make no safe part of a file's name get a code: ``p003``.
+    """
+    plain = all(PLAIN_NAME.fullmatch(name) for name in splits.persons)
+    codes = {name: name if plain else f"p{n:03d}" for n, name in enumerate(splits.persons)}
     for one in samples(splits):
         folder = place / one.split / splits.classes[one.label]
         folder.mkdir(parents=True, exist_ok=True)
-        person = f"{one.person}_" if one.person else ""
+        person = f"{codes[one.person]}_" if one.person else ""
         _save(one.image, folder / f"{person}{one.number:06d}.png")
         written(one.number + 1)
 
@@ -159,12 +183,21 @@ def _write_table(splits: Splits, place: Path, written: Written) -> None:
             written(one.number + 1)
 
 
-LAYOUTS: dict[str, Callable[[Splits, Path, Written], None]] = {
-    "csv": _write_csv,
-    "npz": _write_npz,
-    "folders": _write_folders,
-    "table": _write_table,
+class Layout(NamedTuple):
+    """What writes a layout, the end of its target's name, and what refuses a set beforehand."""
+
+    write: Callable[[Splits, Path, Written], None]
+    suffix: str = ""
+    check: Callable[[Splits], None] = lambda splits: None
+
+
+LAYOUTS = {
+    "csv": Layout(_write_csv, ".csv", _check_csv),
+    "npz": Layout(_write_npz, ".npz"),
+    "folders": Layout(_write_folders),
+    "table": Layout(_write_table),
 }
+KNOWN = {".csv", ".npz", ".png", ".jpg", ".zip"}  # no names of folders
 
 
 def _save(image: NDArray[np.uint8], file: Path) -> None:

@@ -176,6 +176,6 @@ def _fault(text: str) -> str:
     """What is wrong with one row's pixels."""
     words = text.split()
     for place, word in enumerate(words):
-        if not (word.isascii() and word.isdigit() and int(word) <= 255 and len(word) <= 3):
+        if not (word.isascii() and word.isdigit() and len(word) <= 3 and int(word) <= 255):
             return f"pixel {place + 1} is '{word[:20]}', not a whole number from 0 to 255"
     return f"{len(words):,} pixels, not {PIXELS:,} ({SIDE} x {SIDE}), separated by spaces"

@@ -65,7 +65,8 @@ def ferplus(
 
     ``classes``: its own eight, or FER2013's seven without contempt. ``targets``: the class with
     most votes, where it has more than ``min_share`` of them (others are dropped); or the shares of
-    the classes as probabilities. Fewer than ``min_votes`` for a class count as a slip, as the
+    the classes as probabilities, where the likeliest class is the label that accuracy is told by,
+    the first in order where two are. Fewer than ``min_votes`` for a class count as a slip, as the
     authors have it. ``drop_unknown`` drops images most taggers saw no known emotion or no face on;
     without it their other votes decide.
     """
@@ -118,26 +119,33 @@ def _seen(file: Path) -> Table:
 def _read_votes(path: Path, seen: Table) -> NDArray[np.int64]:
     """The votes ``(N, 10)`` for images, one row for each; raises `InvalidInput`."""
     with path.open(encoding="utf-8-sig", errors="replace", newline="") as stream:
-        rows = [row for row in csv.reader(stream) if row]
-    header = [name.strip().lower() for name in rows[0]]
-    if len(rows) - 1 != len(seen.images):
+        reader = csv.reader(stream)
+        header = [name.strip().lower() for name in next(reader)]
+        lines, rows = [], []
+        for row in reader:
+            if row:
+                rows.append(row)
+                lines.append(reader.line_num)
+    if len(rows) != len(seen.images):
         raise InvalidInput(
-            f"{path}: {len(rows) - 1:,} rows of votes for {len(seen.images):,} images; FER+ is "
+            f"{path}: {len(rows):,} rows of votes for {len(seen.images):,} images; FER+ is "
             "matched to FER2013 row by row, so both must be whole and unsorted"
         )
     columns = [header.index(name) for name in (*VOTES, *NONE)]
-    votes = np.zeros((len(rows) - 1, len(columns)), dtype=np.int64)
-    for place, row in enumerate(rows[1:]):
+    votes = np.zeros((len(rows), len(columns)), dtype=np.int64)
+    for place, row in enumerate(rows):
         texts = [row[column].strip() if column < len(row) else "" for column in columns]
         if not all(text.isascii() and text.isdigit() and len(text) < 4 for text in texts):
-            raise InvalidInput(f"{path}:{place + 2}: votes {texts}; give ten whole numbers")
+            raise InvalidInput(f"{path}:{lines[place]}: votes {texts}; give ten whole numbers")
         votes[place] = [int(text) for text in texts]
     if "usage" in header:
-        _check_usage(path, [row[header.index("usage")] for row in rows[1:]], seen)
+        column = header.index("usage")
+        usages = [row[column] if column < len(row) else "" for row in rows]
+        _check_usage(path, usages, lines, seen)
     return votes
 
 
-def _check_usage(path: Path, usages: list[str], seen: Table) -> None:
+def _check_usage(path: Path, usages: list[str], lines: list[int], seen: Table) -> None:
     """Refuses votes whose splits are not those of the images: then the rows do not match."""
     parts = np.array([usage.strip().lower() for usage in usages])
     expected = np.array([NAMES[part].lower() for part in seen.parts])
@@ -145,7 +153,7 @@ def _check_usage(path: Path, usages: list[str], seen: Table) -> None:
     if len(wrong):
         place = int(wrong[0])
         raise InvalidInput(
-            f"{path}:{place + 2}: Usage '{usages[place]}', but that row of the images is "
+            f"{path}:{lines[place]}: Usage '{usages[place]}', but that row of the images is "
             f"{NAMES[seen.parts[place]]}; the two files are not in the same order"
         )
 

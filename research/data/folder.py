@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
-from research.data import Decoded, Split
+from research.data import PARTS, Decoded, Split
 from research.data.classes import Names, ordered
 from research.data.images import has_images, image_files, merged, read_images, unpacked
 from research.errors import InvalidInput
 from research.registry import Count, sources
 
-SPLIT_FOLDERS = {
-    "train": ("train", "training"),
-    "val": ("val", "valid", "validation"),
-    "test": ("test", "testing"),
-}
+log = logging.getLogger("research")
 
 
 def accepts(path: Path) -> bool:
@@ -46,6 +43,9 @@ def folder(
     folders = split_folders(place) or {"train": place}
     if "train" not in folders:
         raise InvalidInput(f"{path}: no folder 'train'; it has {', '.join(folders)}")
+    for other in _folders(place) if split_folders(place) else []:
+        if other not in folders.values():
+            log.warning("%s: is no folder of a split, and is passed over", other)
     names = Names(aliases, str(path))
     files = {split: _files(found, names) for split, found in folders.items()}
     classes = ordered(files["train"])
@@ -96,11 +96,12 @@ def decode(
 def split_folders(place: Path) -> dict[str, Path]:
     """The folders of splits that stand in a folder, by our names for them."""
     inside = {item.name.lower(): item for item in _folders(place)}
-    return {
-        split: next(inside[name] for name in names if name in inside)
-        for split, names in SPLIT_FOLDERS.items()
-        if any(name in inside for name in names)
-    }
+    found = {split: [inside[n] for n in names if n in inside] for split, names in PARTS.items()}
+    for split, folders in found.items():
+        if len(folders) > 1:
+            both = " and ".join(folder.name for folder in folders)
+            raise InvalidInput(f"{place}: {both} are both the {split} split; keep one")
+    return {split: folders[0] for split, folders in found.items() if folders}
 
 
 def _folders(place: Path) -> list[Path]:
@@ -114,6 +115,8 @@ def _files(place: Path, names: Names) -> dict[str, list[Path]]:
     problems = []
     for spelling, name in spelled.items():
         files = image_files(place / spelling)
+        if deeper := _folders(place / spelling):
+            log.warning("%s: folders in a class folder are passed over", deeper[0])
         if not files:
             problems.append(f"{place / spelling}: no image in this class folder; fill or remove it")
         found.setdefault(name, []).extend(files)

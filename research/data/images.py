@@ -12,13 +12,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageOps
 
 from research.data import Found
 from research.errors import InvalidInput
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".pgm", ".ppm"}
 MAX_SIDE = 8192
+MOST_DEEP = 65535  # of 16 bits
 MAX_DEFAULT_SIDE = 256  # of images of several sizes, where nobody says what they are brought to
 MAX_BYTES = 8 * 1024**3
 log = logging.getLogger("research")
@@ -28,7 +29,7 @@ def image_files(folder: Path) -> list[Path]:
     """The images right in a folder, sorted; other files are passed over, and counted aloud."""
     files = sorted(file for file in folder.iterdir() if not file.name.startswith("."))
     files = [file for file in files if file.is_file()]
-    found = [file for file in files if file.suffix.lower() in SUFFIXES]
+    found = [file for file in files if is_image(file)]
     if others := len(files) - len(found):
         log.warning("%s: %d files that are no images are passed over", folder, others)
     return found
@@ -46,7 +47,12 @@ def unpacked(path: Path) -> Path:
 
 def has_images(folder: Path) -> bool:
     """Whether an image stands right in a folder."""
-    return any(file.suffix.lower() in SUFFIXES for file in folder.iterdir())
+    return any(is_image(file) for file in folder.iterdir())
+
+
+def is_image(file: Path) -> bool:
+    """Whether a file is named as an image is."""
+    return file.suffix.lower() in SUFFIXES and not file.name.startswith(".")
 
 
 def read_images(
@@ -157,14 +163,27 @@ def _opened(file: Path) -> Iterator[Image.Image]:
         raise InvalidInput(f"{file}: is not a readable image: {reason}") from None
 
 
-def _eight_bits(image: Image.Image) -> NDArray[np.uint8]:
-    """An open image to its pixels, grey or colour; what has more bits is scaled, never cut."""
+def _eight_bits(opened: Image.Image) -> NDArray[np.uint8]:
+    """An open image to its pixels, grey or colour, upright; 16 bits are scaled, never cut.
+
+    What is see-through shows black.
+    """
+    image = ImageOps.exif_transpose(opened)
     if image.mode.startswith("I"):
-        deep = np.asarray(image).astype(np.float64)
-        return np.rint(deep / 257 if deep.max() > 255 else deep).clip(0, 255).astype(np.uint8)
+        deep = np.asarray(image).astype(np.int64)
+        if deep.min() < 0 or deep.max() > MOST_DEEP:
+            raise InvalidInput(
+                f"{opened.filename}: values from {deep.min()} to {deep.max()}; save it with 8 or "  # type: ignore[attr-defined]
+                "16 bits a pixel"
+            )
+        return np.rint(deep / (MOST_DEEP / 255)).astype(np.uint8)
+    if image.has_transparency_data and image.mode != "RGBA":
+        image = image.convert("RGBA")
+    if image.mode == "RGBA":
+        image = Image.alpha_composite(Image.new("RGBA", image.size, (0, 0, 0, 255)), image)
     if image.mode == "F":
-        raise InvalidInput(f"{image.filename}: holds fractions; save it with 8 bits a pixel")  # type: ignore[attr-defined]
-    return np.asarray(image.convert("L" if _is_grey(image.mode) else "RGB"))
+        raise InvalidInput(f"{opened.filename}: holds fractions; save it with 8 bits a pixel")  # type: ignore[attr-defined]
+    return np.asarray(image.convert("L" if _is_grey(opened.mode) else "RGB"))
 
 
 def _is_grey(mode: str) -> bool:

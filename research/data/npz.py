@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from research.data import EMOTIONS, SPLITS, Decoded, Split
+from research.data.classes import Names
 from research.data.fer2013 import Table
 from research.errors import InvalidInput
 from research.registry import sources
@@ -37,10 +38,13 @@ def npz(path: Path) -> Decoded:
     persons: tuple[str, ...] = ()
     groups = None
     if "groups" in arrays:
-        known, groups = np.unique(arrays["groups"], return_inverse=True)
-        groups, persons = groups.astype(np.int64), tuple(map(str, known))
-        if len(groups) != len(images):
-            raise InvalidInput(f"{path}: {len(groups)} groups for {len(images)} images")
+        if arrays["groups"].shape != (len(images),):
+            raise InvalidInput(
+                f"{path}: groups are {arrays['groups'].shape}; give a name or number an image "
+                f"({len(images)},)"
+            )
+        known, groups = np.unique(arrays["groups"].astype(str), return_inverse=True)
+        persons = tuple(map(str, known))
     everything = Split(images, labels, groups=groups)
     height, width, channels = images.shape[1:]
     found = {
@@ -81,9 +85,9 @@ def _read(path: Path) -> dict[str, NDArray[Any]]:
             raise InvalidInput(f"{path}: holds {size / 1e9:.1f} GB, at most {MAX_BYTES / 1e9:.1f}")
         with np.load(path, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in ARRAYS if name in archive}
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
-        if isinstance(error, InvalidInput):
-            raise
+    except InvalidInput:
+        raise
+    except Exception as error:  # zlib, zipfile and numpy each have errors of their own
         raise InvalidInput(f"{path}: is not a readable .npz file: {error}") from None
     for name in ("images", "labels"):
         if name not in arrays:
@@ -94,7 +98,8 @@ def _read(path: Path) -> dict[str, NDArray[Any]]:
 def _images(arrays: dict[str, NDArray[Any]], path: Path) -> NDArray[np.uint8]:
     images = arrays["images"]
     images = images[..., None] if images.ndim == 3 else images
-    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[-1] not in (1, 3):
+    shaped = images.ndim == 4 and images.shape[-1] in (1, 3) and min(images.shape[1:3]) > 0
+    if images.dtype != np.uint8 or not shaped:
         raise InvalidInput(
             f"{path}: images are {images.dtype} {images.shape}; give uint8 (N, H, W), "
             "(N, H, W, 1) or (N, H, W, 3)"
@@ -105,7 +110,8 @@ def _images(arrays: dict[str, NDArray[Any]], path: Path) -> NDArray[np.uint8]:
 def _classes(arrays: dict[str, NDArray[Any]], path: Path) -> tuple[str, ...]:
     if "classes" not in arrays:
         return EMOTIONS
-    classes = tuple(str(name).lower() for name in arrays["classes"].ravel())
+    names = Names(None, str(path))
+    classes = tuple(names.of(str(name)) for name in arrays["classes"].ravel())
     if len(set(classes)) < len(classes):
         raise InvalidInput(f"{path}: classes {', '.join(classes)}: a name stands twice")
     return classes

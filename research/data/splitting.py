@@ -13,6 +13,7 @@ from research.spec import Holdout
 
 # A split never depends on a run's seed: all runs of all studies share it.
 SPLIT_SEED = 2013
+MOST_PARTS = 10  # that persons are dealt to, to hold some out
 
 
 def completed(decoded: Decoded, holdout: Holdout) -> tuple[Split, Split, Split]:
@@ -37,8 +38,13 @@ def split_off(split: Split, fraction: float, by: str = "persons") -> tuple[Split
     n = len(split)
     if by == "last":
         out = np.arange(n) >= n - round(fraction * n)
+        if len(np.unique(split.labels[out])) < len(np.unique(split.labels)):
+            raise InvalidInput(
+                "data.params.holdout: last: the last images are not of every class, as they are in "
+                "the order of classes; give persons or images"
+            )
     elif by == "persons" and split.groups is not None:
-        out = persons_apart(split.labels, split.groups, max(2, round(1 / fraction))) == 0
+        out = persons_out(split.labels, split.groups, fraction)
     else:
         out = held_out(split.labels, fraction, copies_of(split.images))
     return split.take(np.flatnonzero(~out)), split.take(np.flatnonzero(out))
@@ -67,6 +73,25 @@ def held_out(
     return chosen[members]
 
 
+def persons_out(
+    labels: NDArray[np.int64], persons: NDArray[np.int64], fraction: float
+) -> NDArray[np.bool_]:
+    """Labels and persons ``(N,)`` to a mask ``(N,)`` of about ``fraction``, in whole persons.
+
+    Persons are dealt to parts with classes as even as they allow, and parts are taken until there
+    is enough; at least one person is on either side.
+    """
+    count = len(np.unique(persons))
+    if count < 2:
+        raise InvalidInput(
+            "all images that are left are of one person: none can be held out by person; give "
+            "data.params.holdout=images, or more persons"
+        )
+    shares = [(k, n) for n in range(2, min(count, MOST_PARTS) + 1) for k in range(1, n)]
+    taken, parts = min(shares, key=lambda share: abs(share[0] / share[1] - fraction))
+    return persons_apart(labels, persons, parts) < taken
+
+
 def persons_apart(
     labels: NDArray[np.int64], persons: NDArray[np.int64], parts: int
 ) -> NDArray[np.int64]:
@@ -78,9 +103,11 @@ def persons_apart(
     parts = min(parts, len(names))
     if parts == len(names):
         return members.astype(np.int64)
-    from sklearn.model_selection import StratifiedGroupKFold  # its import takes seconds
+    from sklearn.model_selection import GroupKFold, StratifiedGroupKFold  # takes seconds
 
-    folds = StratifiedGroupKFold(parts, shuffle=True, random_state=SPLIT_SEED)
+    few = parts > np.bincount(labels).max()  # too few of every class to be dealt evenly
+    kind = GroupKFold if few else StratifiedGroupKFold
+    folds = kind(parts, shuffle=True, random_state=SPLIT_SEED)
     part = np.zeros(len(labels), dtype=np.int64)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that a class is rarer than there are parts

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from research.data import SPLITS, Decoded, Split
+from research.data import PARTS, SPLITS, Decoded, Split
 from research.data.classes import Names, ordered
 from research.data.images import read_images
 from research.errors import InvalidInput, suggest
@@ -19,11 +19,6 @@ FILE = ("file", "filename", "file_name", "image", "image_name", "img", "path", "
 LABEL = ("label", "labels", "class", "emotion", "expression", "category", "target")
 SPLIT = ("split", "usage", "subset", "set", "partition")
 PERSON = ("person", "subject", "identity", "user", "user.id")
-PARTS = {
-    "train": ("train", "training"),
-    "val": ("val", "valid", "validation", "publictest"),
-    "test": ("test", "testing", "privatetest"),
-}
 MAX_ROWS = 5_000_000
 
 

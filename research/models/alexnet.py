@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 from torch import Tensor, nn
 
-from research.models.layers import init_weights, map_size
+from research.models.attention import attend
+from research.models.layers import ACTIVATIONS, init_weights, map_size, norm
 from research.registry import Fraction, Positive, models
 
 STEM = 96
@@ -45,6 +48,9 @@ class AlexNet(nn.Module):
             "removed": "absent",
             "about": "local response normalisation after the first two convolutions",
         },
+        "batch_norm": {},
+        "head": {"removed": "pool_linear"},
+        "attention": {"levels": ["none", "cbam"], "removed": "cbam"},
     },
 )
 def alexnet(
@@ -53,32 +59,44 @@ def alexnet(
     in_channels: int,
     *,
     local_response_norm: bool = True,
+    batch_norm: bool = False,
+    activation: Literal["relu", "rrelu", "leaky_relu", "elu", "gelu"] = "relu",
     dropout: Fraction = 0.5,
+    head: Literal["flatten_mlp", "pool_mlp", "pool_linear"] = "flatten_mlp",
+    attention: Literal["none", "cbam", "cbam_published"] = "none",
     width: Positive = 1.0,
 ) -> nn.Module:
     """The 2012 single-column net: 58.3 M parameters at 227 pixels.
 
-    ``width`` scales every convolution.
+    ``width`` scales every convolution; ``attention`` stands after each of them but the first two.
     """
+    act = ACTIVATIONS[activation]
     channels = max(1, round(STEM * width))
-    layers: list[nn.Module] = [nn.Conv2d(in_channels, channels, 11, stride=4, padding=2), nn.ReLU()]
+    stem = nn.Conv2d(in_channels, channels, 11, stride=4, padding=2)
+    layers: list[nn.Module] = [stem, *norm(channels, batch_norm), act()]
     for number, (full, kernel) in enumerate(CONVS):
         out = max(1, round(full * width))
         if number < 2:
             if local_response_norm:  # section 3.3: k 2, n 5, alpha 1e-4, beta .75
                 layers.append(nn.LocalResponseNorm(5, alpha=1e-4, beta=0.75, k=2.0))
             layers.append(nn.MaxPool2d(3, 2))
-        layers += [nn.Conv2d(channels, out, kernel, padding=kernel // 2), nn.ReLU()]
+        layers += [nn.Conv2d(channels, out, kernel, padding=kernel // 2)]
+        layers += [*norm(out, batch_norm), act()]
+        layers += attend(out, attention) if number else []
         channels = out
     features = nn.Sequential(*layers, nn.MaxPool2d(3, 2))
-    side = map_size(features, in_channels, size)
+    if head != "flatten_mlp":
+        features.append(nn.AdaptiveAvgPool2d(1))
+    inputs = channels * map_size(features, in_channels, size) ** 2
+    if head == "pool_linear":
+        return init_weights(AlexNet(features, nn.Linear(inputs, num_classes)))
     classifier = nn.Sequential(
         nn.Dropout(dropout),
-        nn.Linear(channels * side * side, 4096),
-        nn.ReLU(),
+        nn.Linear(inputs, 4096),
+        act(),
         nn.Dropout(dropout),
         nn.Linear(4096, 4096),
-        nn.ReLU(),
+        act(),
         nn.Linear(4096, num_classes),
     )
     return init_weights(AlexNet(features, classifier))

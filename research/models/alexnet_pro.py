@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from research.errors import InvalidInput
+from research.models.attention import attend
 from research.models.layers import init_weights, map_size
 from research.registry import Count, Fraction, Positive, models
 
@@ -75,6 +76,7 @@ class AlexNetPro(nn.Module):
             "control": "half",
             "removed": "none",
         },
+        "attention": {"levels": ["none", "cbam"], "removed": "cbam"},
     },
 )
 def alexnet_pro(
@@ -88,6 +90,7 @@ def alexnet_pro(
     head: Literal["pool_mlp", "flatten_mlp", "pool_linear"] = "pool_mlp",
     dropout: Fraction = 0.5,
     activation: Literal["relu", "leaky_relu", "elu", "gelu"] = "relu",
+    attention: Literal["none", "cbam", "cbam_published"] = "none",
     stem_channels: Count = 96,
     stem_stride: Count = 4,
     width: Positive = 1.0,
@@ -98,7 +101,8 @@ def alexnet_pro(
     ``branch_width``: ``total`` shares 256 channels among whichever branches there are, ``each``
     keeps 64 a branch. ``head``: global average pooling then the MLP (published), flattening then
     the MLP, or pooling straight to classes; the last with ``stem_channels=64`` is the form that the
-    write-up's prose gives. ``width`` scales every convolution. ``bias_before_norm`` keeps the
+    write-up's prose gives. ``attention`` stands after the branches and after each convolution
+    behind them. ``width`` scales every convolution. ``bias_before_norm`` keeps the
     biases that a batch norm cancels: dead weight, but counted in the published number.
     """
     kernels = _kernels(branches)
@@ -123,10 +127,12 @@ def alexnet_pro(
         Branches(stem, widths, bias),
         *norm(channels),
         act(),
+        *attend(channels, attention),
         nn.MaxPool2d(3, 2),
     ]
     for out in (scaled(384), scaled(384), scaled(256)):
         layers += [nn.Conv2d(channels, out, 3, padding=1, bias=bias), *norm(out), act()]
+        layers += attend(out, attention)
         channels = out
     features = nn.Sequential(*layers, nn.MaxPool2d(3, 2))
     if head != "flatten_mlp":

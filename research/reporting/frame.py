@@ -68,6 +68,26 @@ class Frame:
         """Whether the images were drawn, not taken."""
         return bool(self.plan["data"]["synthetic"])
 
+    @functools.cached_property
+    def persons_tested(self) -> int | None:
+        """How many persons the control's test images are of; None where that is not known."""
+        if not self.plan["data"].get("persons"):
+            return None
+        for seed in self.seeds:
+            found = self.predictions("control", seed)
+            if found is not None and "cluster" in found:
+                return len(np.unique(found["cluster"]))
+        return None
+
+    @functools.cached_property
+    def images_tested(self) -> int | None:
+        """How many images the control was tested on, all folds together; None if not known."""
+        for seed in self.seeds:
+            found = self.predictions("control", seed)
+            if found is not None:
+                return len(found["label"])
+        return None
+
     def cells(self, *roles: str) -> list[Mapping[str, Any]]:
         """The cells of the given roles, in the study's order."""
         return [cell for cell in self.plan["cells"] if cell["role"] in roles]

@@ -84,9 +84,11 @@ def facts(frame: Frame, effects: Sequence[Effect], context: Sequence[Effect]) ->
     wrong = frame.plan["data"].get("wrong_labels")
     counts = f"{images['train']} training, {images['val']} validation, {images['test']} test images"
     if len(frame.folds) > 1:
+        tested = frame.images_tested
         counts = (
-            f"{sum(images.values())} images in {len(frame.folds)} folds, each tested once (in the "
-            f"first: {counts}); the folds of a seed are judged together"
+            f"{'' if tested is None else f'{tested} images in '}{len(frame.folds)} folds, each "
+            f"tested once (in the first: {counts}); the folds of a seed are judged together. Nets "
+            "of different folds share most of their training images"
         )
     return {
         "profile": frame.plan["profile"],
@@ -108,7 +110,8 @@ def _estimand(frame: Frame, answers: Answers | None) -> str:
     if answers is None:
         return SEEDS_ALONE
     if answers.clusters is None:
-        return IMAGES_AND_SEEDS.format(what="images")
+        one = frame.persons_tested == 1
+        return IMAGES_AND_SEEDS.format(what="images of this one person" if one else "images")
     what = "persons" if frame.plan["data"].get("persons") else "folds of images"
     return IMAGES_AND_SEEDS.format(what=what) + CLUSTERED
 

@@ -8,6 +8,11 @@ from collections.abc import Sequence
 from research.reporting.frame import Frame
 from research.stats import MIN_SEEDS, Effect
 
+TESTED_ON_VAL = (
+    "The test images are the validation images, as this protocol was published: the scores are of "
+    "images that chose the epoch, and are too high."
+)
+FEW_PERSONS = 5  # so few say little of people
 ONE_CLASS = 0.99  # share of the answers from which on a net is said to know one class only
 
 
@@ -138,9 +143,12 @@ def cautions(frame: Frame) -> list[str]:
     """What makes runs of a table differ in more than their cell, or mean less than they seem."""
     notes = _collapsed(frame)
     if frame.plan["data"].get("tested_on_val"):
+        notes.append(TESTED_ON_VAL)
+    if frame.persons_tested is not None and frame.persons_tested < FEW_PERSONS:
         notes.append(
-            "The test images are the validation images, as this protocol was published: the scores "
-            "are of images that chose the epoch, and are too high."
+            f"The test images are of {frame.persons_tested} person"
+            f"{'s' if frame.persons_tested > 1 else ''}: what is said here need not hold for "
+            "others. With folds (folds: subjects) every person is tested."
         )
     ended = frame.runs[frame.runs["status"] == "FINISHED"]
     for column, text in (
