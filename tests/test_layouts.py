@@ -268,6 +268,17 @@ def test_columns_of_a_table_may_be_named(tmp_path: Path) -> None:
         research.load_data(place, label_column="moods")
 
 
+def test_columns_may_be_parted_by_semicolons_and_another_table_may_stand_beside(
+    tmp_path: Path,
+) -> None:
+    place = layouts.table(tmp_path / "data")
+    before = research.load_data(place)
+    file = place / "labels.csv"
+    file.write_text(file.read_text().replace(",", ";"))
+    (place / "notes.csv").write_text("who,what\nme,this\n")
+    assert research.load_data(place).digest == before.digest
+
+
 def test_a_table_may_bring_its_splits(tmp_path: Path) -> None:
     place = layouts.table(tmp_path / "data")
     lines = (place / "labels.csv").read_text().splitlines()

@@ -93,19 +93,31 @@ def _layout(path: Path, params: Mapping[str, Any]) -> tuple[Path, dict[str, int 
 
 
 def _table(path: Path) -> Path | None:
-    """The table itself, or the only one in a folder."""
+    """The table itself, or the only one in a folder that has a column of files and of labels."""
     if path.is_file():
         return path if path.suffix.lower() == ".csv" else None
     if not path.is_dir():
         return None
     found = [item for item in sorted(path.iterdir()) if item.suffix.lower() == ".csv"]
+    if len(found) > 1:
+        found = [item for item in found if _column(_header(item), FILE) is not None]
+        found = [item for item in found if _column(_header(item), LABEL) is not None]
     return found[0] if len(found) == 1 else None
 
 
 def _header(file: Path) -> list[str]:
+    line = _first_line(file)
+    return [n.strip().lower() for n in next(csv.reader([line], delimiter=_mark(line)), [])]
+
+
+def _first_line(file: Path) -> str:
     with file.open(encoding="utf-8-sig", errors="replace", newline="") as stream:
-        line = stream.readline(65536)
-    return [name.strip().lower() for name in next(csv.reader([line]), [])]
+        return stream.readline(65536)
+
+
+def _mark(line: str) -> str:
+    """What stands between columns: a comma, a semicolon or a tab."""
+    return max(",;\t", key=line.count)
 
 
 def _column(header: Sequence[str], names: Sequence[str]) -> int | None:
@@ -137,7 +149,7 @@ def _rows(file: Path, columns: dict[str, int | None]) -> list[dict[str, str]]:
     problems: list[str] = []
     places = _folders_of(file)
     with file.open(encoding="utf-8-sig", errors="replace", newline="") as stream:
-        reader = csv.reader(stream)
+        reader = csv.reader(stream, delimiter=_mark(_first_line(file)))
         next(reader)
         for fields in reader:
             if not any(field.strip() for field in fields):
