@@ -65,6 +65,10 @@ def test_an_audit_counts_what_is_there(flawed: Path) -> None:
     assert found["persons"]["shared"] == {"val in train": 0, "test in train": 0, "test in val": 1}
     assert ["0", "90"] in found["persons"]["suspected_same"]
     assert json.loads(json.dumps(found)) == found
+    rows = audit(research.load_data(flawed)).table()
+    assert [row[0] for row in rows] == ["blank"] * 2 + ["copy"] * 5 + ["near"] * 2
+    assert len({row[1] for row in rows}) == 2 + 2 + 1
+    assert ("copy", 3, "train", 0, EMOTIONS[0]) in rows and ("copy", 3, "val", 28, "angry") in rows
 
 
 def test_an_audit_warns_in_sentences(flawed: Path) -> None:
@@ -129,6 +133,7 @@ def test_inspect_speaks_the_source_s_own_names(tmp_path: Path, project: Project)
         "PrivateTest in PublicTest",
     ]
     page = Path(found["page"])
+    assert Path(found["findings"]).read_text().startswith("finding,group,split,index,class")
     assert page.is_relative_to(project.runs) and "data:image/png" in page.read_text()
     plain = CliRunner().invoke(app, ["data", "inspect", str(file)])
     assert "PrivateTest" in plain.stdout and str(page) in plain.stdout

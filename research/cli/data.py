@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -40,13 +41,19 @@ def inspect(source: Source, changes: options.Changes = None, as_json: options.Js
     page = Project.find().runs / "reports" / name / "data.html"
     page.parent.mkdir(parents=True, exist_ok=True)
     page.write_text(data_page(found), encoding="utf-8")
+    table = page.with_name("findings.csv")
+    with table.open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(["finding", "group", "split", "index", "class"])
+        writer.writerows(found.table())
     if as_json:
-        console.print_json(found.as_json() | {"page": str(page)})
+        console.print_json(found.as_json() | {"page": str(page), "findings": str(table)})
         return
     _print_audit(found)
     out = console.out()
     for text in warnings(found):
         out.print(text, style="yellow", markup=False)
+    out.print(f"findings  {table} (every image of them)", markup=False)
     out.print(f"page      {page} (holds images of the set)", markup=False)
 
 

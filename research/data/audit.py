@@ -115,6 +115,22 @@ class Audit:
         for pair in self.near.tolist():
             yield np.concatenate([copies.get(row, np.array([row])) for row in pair])
 
+    def table(self) -> list[tuple[str, int, str, int, str]]:
+        """Every image found: finding, group, split, place in the split from 0, class.
+
+        Findings are blank, copy and near; images of one group belong together.
+        """
+        groups = [("blank", np.array([row])) for row in self.blank]
+        groups += [("copy", group) for group in self.copies]
+        groups += [("near", pair) for pair in self.near]
+        starts = {name: int(np.argmax(self.part == name)) for name in self.names}
+        classes, labels = self.splits.classes, self.whole.labels
+        return [
+            (what, number, str(split), int(row) - starts[str(split)], classes[labels[row]])
+            for number, (what, rows) in enumerate(groups, 1)
+            for row, split in zip(rows, self.part[rows], strict=True)
+        ]
+
     def as_json(self) -> dict[str, Any]:
         """The findings for programs."""
         counts = self.counts()

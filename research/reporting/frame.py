@@ -169,11 +169,18 @@ class Frame:
     def _counts(self, cell: str, seed: int) -> NDArray[np.int64] | None:
         """Test images of a cell and seed by label and by class said, ``(K, K)``."""
         found = self.predictions(cell, seed)
-        if found is None:
-            return None
+        return None if found is None else self._counted(found)
+
+    def _counted(self, found: Mapping[str, NDArray[Any]]) -> NDArray[np.int64]:
         size = len(self.classes)
         flat = found["label"].astype(np.int64) * size + found["said"]
         return np.bincount(flat, minlength=size * size).reshape(size, size)
+
+    def confusions(self, cell: str) -> list[NDArray[np.int64]]:
+        """The same of each finished run of a cell by itself."""
+        runs = [run for seed in self.seeds for run in self.finished(cell, seed) or []]
+        found = [self._predictions(run) for run in runs]
+        return [self._counted(one) for one in found if one is not None]
 
     def confusion(self, cell: str) -> NDArray[np.int64]:
         """Test images by label and by class said, over a cell's finished seeds, ``(K, K)``."""

@@ -196,6 +196,8 @@ def _rests(frame: Frame) -> list[tuple[str, str]]:
     ended = frame.runs[frame.runs["status"] == "FINISHED"]
     versions = json.loads(ended["versions"].iloc[0]) if len(ended) else {}
     images = ", ".join(f"{count} {name}" for name, count in data["images"].items())
+    if len(frame.folds) > 1:
+        images = f"{len(frame.folds)} folds, the first of {images}"
     return [
         ("data", f"{data['source']}: {images} images, digest {data['digest']}"),
         ("test", _views(frame.study.base.test)),

@@ -123,13 +123,14 @@ def incomplete(frame: Frame) -> list[str]:
 
 
 def _collapsed(frame: Frame) -> list[str]:
-    """Which cells say one class of nearly every test image, and what that alone would score."""
+    """Which cells' nets each say one class of nearly every test image; what that alone scores."""
     found, commonest = [], 0.0
     for cell in frame.plan["cells"]:
-        counts = frame.confusion(cell["name"])
-        if counts.any() and counts.sum(0).max() >= ONE_CLASS * counts.sum():
+        counts = frame.confusions(cell["name"])
+        if counts and all(one.sum(0).max() >= ONE_CLASS * one.sum() for one in counts):
             found.append(cell["name"])
-            commonest = counts.sum(1).max() / counts.sum()
+            total = frame.confusion(cell["name"])
+            commonest = total.sum(1).max() / total.sum()
     if not found:
         return []
     return [
