@@ -38,6 +38,8 @@ FORMS = [
     for parameter, param in registry.models.entry(name).params.items()
     for value in (param.choices or ((False, True) if isinstance(param.default, bool) else ()))
     if value != param.default
+    # Activations come from one table: one beside the default shows that the parameter is used.
+    and (parameter != "activation" or value in ("relu", "gelu"))
 ]
 PROSE = {"stem_channels": 64, "head": "pool_linear"}
 
