@@ -113,8 +113,8 @@ class Holdout(Frozen):
     holdout: Literal["persons", "images", "last"] = Field(
         "persons",
         description="`persons` keeps the images of one person together where persons are known, "
-        "and copies of an image in any case; `images` does not mind persons; `last` takes the last "
-        "images in the order of the files.",
+        "else copies of an image; `images` minds copies alone; `last` takes the last images in the "
+        "order of the files, whatever they are.",
     )
     val_fraction: Number = Field(
         0.1, gt=0, lt=1, description="For validation, where the set has no such split of its own."

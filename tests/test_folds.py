@@ -151,6 +151,11 @@ def test_folds_are_run_tracked_and_judged_together(
     planned = prepare(study, Request(data=place), project, tracker)
     assert not planned.todo and {run.run_id for run in planned.runs} == set(report.runs["run_id"])
 
+    lost = read_frame(parent, tracker)
+    lost._read[runs[1].run_id] = None  # one fold's predictions are gone
+    for metric in ("test/accuracy", "test/macro_f1"):  # a mean of F1s is not the F1 of all
+        assert np.isnan(lost.table(["control"], metric)[0]).tolist() == [True, False]
+
     plan = json.loads(tracker.read_file(report.parent_run_id, "plan.json") or b"")
     assert plan["folds"] == 3
     plan["runs"][0]["run_id"] = None  # one fold of one cell and seed is missing

@@ -73,7 +73,7 @@ def check_folds(splits: Splits, params: Mapping[str, Any]) -> None:
         trained = labels[(part != number - 1) & (part != number % folds)]
         problems += [
             f"data.params.folds: fold {number} of {folds} leaves no image of '{name}' to train on; "
-            "give other folds, or leave that class out"
+            "give another number of folds, or images of it by more persons"
             for label, name in enumerate(splits.classes)
             if label not in trained
         ]

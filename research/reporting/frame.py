@@ -107,6 +107,8 @@ class Frame:
             return float("nan")
         if len(self.folds) > 1 and metric.startswith("test/"):
             pooled = self._pooled(cell, seed)
+            if not pooled:  # predictions are missing, and a mean of F1s is not the F1 of all
+                return float("nan")
             if metric.removeprefix("test/") in pooled:
                 return pooled[metric.removeprefix("test/")]
         return float(np.mean([run.metrics.get(metric, np.nan) for run in runs]))
