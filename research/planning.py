@@ -208,20 +208,24 @@ def _look_up(
     """A cell, seed and fold to what the store knows of it."""
     spec = seeded(cell.recipe, seed, fold)
     identity, code = fingerprint(spec, data_digest), code_digest(spec)
+    state, tracked = state_of(identity, code, request, tracker)
+    return PlannedRun(cell, seed, fold, spec, identity, data_digest, code, state, tracked)
+
+
+def state_of(
+    identity: str, code: str, request: Request, tracker: Tracker
+) -> tuple[PlannedState, Tracked | None]:
+    """A fingerprint and a code digest to what is known of such a run, and which run says so."""
     found = tracker.find(fingerprint=identity)
     usable, stale = finished(found, code, accept_code=request.accept_code)
     begun, other = resumable(found, code), taken(found)
-    state: PlannedState = "new"
-    tracked = None
     if usable is not None and not request.fresh:
-        state, tracked = "finished", usable
-    elif other is not None:
-        state = "taken"
-    elif begun is not None and not request.fresh:
-        state, tracked = "begun", begun
-    elif stale is not None:
-        state, tracked = "stale", stale
-    return PlannedRun(cell, seed, fold, spec, identity, data_digest, code, state, tracked)
+        return "finished", usable
+    if other is not None:
+        return "taken", None
+    if begun is not None and not request.fresh:
+        return "begun", begun
+    return ("new", None) if stale is None else ("stale", stale)
 
 
 def refreshed(

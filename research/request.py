@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -58,7 +58,10 @@ def find_study(
             problems += error.problems
     if problems:
         raise InvalidInput(*problems)
-    return study, origin, location
+    asked = dict.fromkeys(getattr(study.profiles, profile).set, f"profiles.{profile}.set")
+    asked |= {} if request.epochs is None else {"training.epochs": "--epochs"}
+    asked |= dict.fromkeys(request.changes, "--set")
+    return study, replace(origin, asked=asked), location
 
 
 def _steps(

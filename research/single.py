@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from research.arithmetic import find_device
 from research.checkpoint import Checkpoint
+from research.data import Splits
 from research.data.cache import load
 from research.data.folds import check_folds
+from research.data.location import Location
 from research.errors import InvalidInput
 from research.inspection import check_buildable, choose_arithmetic
-from research.planning import arithmetic_hash, read_params, resolved_before
+from research.planning import (
+    PlannedState,
+    arithmetic_hash,
+    read_params,
+    resolved_before,
+    state_of,
+)
 from research.project import Project
 from research.records import Epoch, Step
 from research.registry import code_digest
@@ -19,19 +28,25 @@ from research.request import Request, whereabouts
 from research.run import Done, Job
 from research.runner import Runner
 from research.spec import RunSpec, fingerprint
-from research.tracking import experiment_name
+from research.tracking import Tracker, experiment_name
 from research.tracking.database import connect
 from research.tracking.recording import Labels, reconcile
 from research.validation import complete
 
 
-def train_one(
-    spec: RunSpec,
-    request: Request,
-    project: Project,
-    observe: Callable[[RunSpec | Epoch | Step], None] = lambda record: None,
-) -> Done:
-    """A spec to its finished run; goes on with one that was stopped. Raises `InvalidInput`."""
+@dataclass(frozen=True)
+class Ready:
+    """One run, ready to be trained: its complete spec, its data, what is known of it already."""
+
+    spec: RunSpec
+    location: Location
+    splits: Splits
+    labels: Labels
+    state: PlannedState
+
+
+def make_ready(spec: RunSpec, request: Request, project: Project, tracker: Tracker) -> Ready:
+    """A spec and what is asked of it to a run; starts nothing. Raises `InvalidInput`."""
     location = whereabouts(request, spec.data.name, project)
     recipe, problems = complete(spec, location.source)
     if problems:
@@ -40,8 +55,6 @@ def train_one(
     check_folds(splits, recipe.data.params)
     device = find_device(request.device)
     check_buildable(recipe, splits)
-    tracker = connect(project)
-    reconcile(tracker)
     declared = arithmetic_hash(recipe, splits.digest)
     arithmetic = resolved_before(tracker, declared)
     if arithmetic is None:
@@ -65,15 +78,29 @@ def train_one(
         code_digest=code_digest(spec),
         more={"declared_hash": declared, "resolved": json.dumps(arithmetic)},
     )
-    observe(spec)
-    runner = Runner(project, location, (read_params(recipe),), request.device)
-    running = runner(Job(spec, labels, request.fresh, request.accept_code))
+    state, _ = state_of(labels.fingerprint, labels.code_digest, request, tracker)
+    return Ready(spec, location, splits, labels, state)
+
+
+def train_one(
+    spec: RunSpec,
+    request: Request,
+    project: Project,
+    observe: Callable[[Ready | Epoch | Step], None] = lambda record: None,
+) -> Done:
+    """A spec to its finished run; goes on with one that was stopped. Raises `InvalidInput`."""
+    ready = make_ready(spec, request, project, connect(project, create=False))
+    reconcile(connect(project))
+    observe(ready)
+    params = read_params(ready.spec)
+    runner = Runner(project, ready.location, (params,), request.device)
+    running = runner(Job(ready.spec, ready.labels, request.fresh, request.accept_code))
     try:
         while True:
             observe(next(running))
     except StopIteration as stop:
         done: Done = stop.value
-        _keep(done, labels, project)
+        _keep(done, ready.labels, project)
         return done
     finally:
         running.close()

@@ -108,8 +108,11 @@ class Training(Frozen):
 
 
 class Holdout(Frozen):
-    """How splits are taken that a data set does not bring itself."""
+    """What is kept of a data set, and how splits are taken that it does not bring itself."""
 
+    only: list[str] | None = Field(
+        None, min_length=2, description="Classes that are kept, in any spelling; null is all."
+    )
     holdout: Literal["persons", "images", "last"] = Field(
         "persons",
         description="`persons` keeps the images of one person together where persons are known, "

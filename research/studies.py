@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import json
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -30,17 +30,27 @@ TEMPLATE = "default"  # the study that a model without one of its own gets, with
 class Origin:
     """Where a study was read: its file and the line of each place in it.
 
-    ``extended`` is where the study that it extends was read.
+    ``extended`` is where the study that it extends was read; ``asked`` are the paths of a recipe
+    that were set afterwards, each with the option or the place of a profile that set it.
     """
 
     file: Path
     lines: Lines
     extended: Origin | None = None
+    asked: Mapping[str, str] = field(default_factory=dict)
 
     def locate(self, problem: str) -> str:
         """``factors.x: wrong`` to ``file:12: factors.x: wrong``, where the place has a line."""
         place = re.split(r":?\s", problem, maxsplit=1)[0].rstrip(":")
+        bare = place.removeprefix("base.")
+        for path, setter in self.asked.items():
+            if bare == path or bare.startswith(f"{path}."):
+                if setter.startswith("--"):
+                    return f"{setter} {problem.removeprefix('base.')}"
+                place = f"{setter}.{path}"
         found = self._find(place)
+        if found is None and problem.startswith(f"{place}:"):  # of a recipe by itself
+            found = self._find(f"base.{place}")
         return f"{found[0]}:{found[1]}: {problem}" if found else problem
 
     def _find(self, place: str) -> tuple[Path, int] | None:
@@ -117,6 +127,8 @@ def _content(file: Path, above: tuple[Path, ...]) -> tuple[dict[str, Any], Origi
     below, origin = _content(known[str(name)], chain)
     if "name" not in content:
         raise InvalidInput(f"{file}:1: name: is required and not given")
+    for own in ("title", "about"):
+        below.pop(own, None)  # of another question
     with here.locating():
         return _merged(below, content), Origin(file, lines, origin)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import statistics
+
 from research.checkpoint import Checkpoint
 from research.planning import Plan, PlannedRun
 from research.project import Project
@@ -40,14 +42,24 @@ def _finished(plan: Plan, cell: str) -> list[tuple[PlannedRun, Tracked]]:
 
 
 def _kept(plan: Plan, cell: str) -> set[str]:
-    """Ids of the runs whose weights are kept; on equal scores the earliest run."""
-    runs = [one for _, one in _finished(plan, cell)]
+    """Ids of the runs whose weights are kept; on equal scores those of the earliest.
+
+    Folds are validated on other images each: all folds of the seed with the best mean are kept.
+    """
+    finished = _finished(plan, cell)
     if plan.study.save != "best":
-        return {run.run_id for run in runs} if plan.study.save == "all" else set()
+        return {run.run_id for _, run in finished} if plan.study.save == "all" else set()
     recipe = next(one.recipe for one in plan.cells if one.name == cell)
     by = recipe.training.select_by
     name = f"selected/{'val_accuracy' if by == 'last' else by.replace('/', '_')}"
     sign = -1 if recipe.training.select_by == "val/loss" else 1
-    scored = [run for run in runs if name in run.metrics]
-    ordered = sorted(scored, key=lambda run: (-sign * run.metrics[name], run.started_ms))
-    return {ordered[0].run_id} if ordered else set()
+    seeds: dict[int, list[Tracked]] = {}
+    for planned, run in finished:
+        if name in run.metrics:
+            seeds.setdefault(planned.seed, []).append(run)
+
+    def rank(runs: list[Tracked]) -> tuple[float, int]:
+        mean = statistics.fmean(run.metrics[name] for run in runs)
+        return -sign * mean, min(run.started_ms for run in runs)
+
+    return {run.run_id for run in min(seeds.values(), key=rank)} if seeds else set()

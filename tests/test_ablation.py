@@ -347,6 +347,7 @@ def test_nothing_is_made_where_the_input_is_wrong(
             "study": "alexnet_pro",
             "changes": {
                 "data.params.size": 40,
+                **{f"data.params.{name}_images": 70 for name in ("train", "val", "test")},
                 "training.precision": "fp32",
                 "training.memory_format": "contiguous",
             },

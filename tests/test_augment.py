@@ -15,7 +15,7 @@ from research.augment.mixing import Mixed
 from research.augment.pixels import LUMA
 from research.augment.view import View
 from research.data.cache import kept
-from research.preprocess import apply_once, eyes
+from research.preprocess import apply_once, changed, eyes
 
 KINDS = {
     n: registry.augmentations.entry(n).declared["kind"] for n in registry.augmentations.names()
@@ -314,6 +314,16 @@ def test_eyes_are_found_on_photographs(real_data: Path) -> None:
     made = apply_once(images, {"align_eyes": {}})
     changed = (made != images).any((1, 2, 3)).mean()
     assert 0.4 < changed < 0.95
+
+
+def test_the_share_of_images_that_a_slow_step_changed_is_told() -> None:
+    images = faces(1)
+    assert changed(images, 255 - images, {"equalize": {}}) == {}
+    made = images.copy()
+    made[: len(images) // 2, 0, 0] ^= 1
+    steps = {"align_eyes": {}, "equalize": {}, "normalize": {}}
+    share = (len(images) // 2) / len(images)
+    assert changed(images, made, steps) == {"align_eyes": pytest.approx(share)}
 
 
 def test_what_is_slow_is_kept_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

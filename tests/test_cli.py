@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -177,8 +178,50 @@ def test_one_run_is_trained_and_found_again(call: Call, project: Project) -> Non
     assert code == 0 and first["status"] == "finished"
     assert 0 <= first["metrics"]["test/accuracy"] <= 1
     code, out, _ = call("train", "tiny", "--epochs", "1")
-    assert code == 0 and f"{first['run_id']} (reused)" in out
+    assert code == 0 and f"{first['run_id']} (finished before)" in out
     assert connect(project).find()[0].experiment == "train/alexnet_pro"
+
+
+def test_a_dry_run_of_one_run_says_what_it_is_and_tracks_nothing(
+    call: Call, project: Project
+) -> None:
+    asked = ("train", "tiny", "--epochs", "1", "--set", "loss.params.label_smoothing=0.2")
+    code, out, _ = call(*asked, "--dry-run")
+    assert code == 0 and not connect(project).find()
+    for words in ("recipe    tiny", "profile   quick: 1 epoch, seed 1", "is new", "about"):
+        assert words in out
+    plan = json.loads(call(*asked, "--dry-run", "--json")[1])
+    assert plan["spec"]["loss"]["params"]["label_smoothing"] == 0.2  # though a factor's
+    assert plan["state"] == "new" and plan["estimated_s"] > 0
+    code, out, err = call(*asked)
+    (run,) = connect(project).find()
+    assert run.tags["fingerprint"] == plan["fingerprint"] and "is new" in err
+    assert f"files     {connect(project).artifacts(run.run_id)}" in out
+    assert "is finished" in call(*asked, "--dry-run")[1]
+
+
+@pytest.mark.parametrize("command", ["train", "ablate"])
+def test_a_mistake_is_blamed_on_whoever_made_it(call: Call, project: Project, command: str) -> None:
+    _, _, err = call(command, "tiny", "--set", "model.params.widht=1")
+    assert "error: --set model.params.widht: the model" in err and "yaml" not in err
+    file = project.root / "ablations" / "tiny.yaml"
+    file.write_text(TINY.replace("{width: 0.05,", "{widht: 0.05,"))
+    _, _, err = call(command, "tiny")
+    assert "tiny.yaml:6: " in err and "model.params.widht: the model" in err
+    profile = "profiles:\n  quick:\n    set:\n      model.params.widht: 1\n"
+    file.write_text(TINY + profile)
+    _, _, err = call(command, "tiny")
+    assert f"tiny.yaml:{len(TINY.splitlines()) + 4}: " in err
+
+
+def test_a_file_of_a_name_near_the_one_asked_for_is_named(call: Call, project: Project) -> None:
+    (project.root / "fer2013.csv").write_text("emotion,pixels\n")
+    assert "did you mean 'fer2013.csv' in" in call("train", "tiny", "--data", "fer213.csv")[2]
+
+
+def test_a_finished_study_is_shown_without_torch() -> None:
+    code = "import research.cli.ablation, sys; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_what_auto_was_taken_for_is_kept_for_the_next_time(

@@ -159,21 +159,34 @@ def test_a_missing_column_is_told(tmp_path: Path) -> None:
 
 
 def test_an_empty_split_and_an_absent_class_are_told_together(write_csv: WriteCsv) -> None:
-    file = write_csv(usage=lambda row: "Training" if row % 2 else "PrivateTest")
-    text = file.read_text().splitlines()
-    kept = [line for line in text if not line.startswith("1,")]
-    file.write_text("\n".join(kept) + "\n")
+    file = write_csv(usage=lambda row: "PublicTest" if row % 2 else "PrivateTest")
     with pytest.raises(InvalidInput) as error:
         research.load_data(file)
-    assert "the val split is empty" in str(error.value)
+    assert "the train split is empty" in str(error.value)
+    file = write_csv()
+    text = file.read_text().splitlines()
+    file.write_text("\n".join(line for line in text if line[:2] not in ("1,", "5,")) + "\n")
+    with pytest.raises(InvalidInput) as error:
+        research.load_data(file)
     assert "no training image of class 'disgust' (label 1)" in str(error.value)
+    assert "no training image of class 'surprise' (label 5)" in str(error.value)
 
 
-def test_nothing_is_left_of_a_file_that_cannot_be_read(write_csv: WriteCsv, cache: Path) -> None:
-    before = sorted(path.name for path in (cache / "data").glob("*") if path.is_dir())
+def test_a_split_that_a_table_with_usage_lacks_is_held_out(write_csv: WriteCsv) -> None:
+    file = write_csv(usage=lambda row: "Training" if row % 2 else "PrivateTest")
+    data = research.load_data(file)
+    assert data.own == ("train", "test") and len(data.test) == 56
+    assert len(data.train) + len(data.val) == 56 and len(data.val) > 0
+    assert research.load_data(file.parent).digest == data.digest  # the folder that it stands in
+
+
+def test_nothing_is_left_of_a_file_that_cannot_be_read(
+    write_csv: WriteCsv, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RESEARCH_CACHE", str(tmp_path / "cache"))
     with pytest.raises(InvalidInput):
         research.load_data(write_csv(change=spoil(3, 0, "9")))
-    assert sorted(path.name for path in (cache / "data").glob("*") if path.is_dir()) == before
+    assert not [path for path in (tmp_path / "cache" / "data").glob("*") if path.is_dir()]
 
 
 @pytest.mark.parametrize(

@@ -57,7 +57,7 @@ def wait_for_epochs(project: Project, count: int, seconds: float = 120) -> None:
 def test_a_stopped_study_says_how_to_go_on(
     project: Project, how: signal.Signals, executor: str
 ) -> None:
-    running = program(project, "ablate", *LONG, "--executor", executor)
+    running = program(project, "ablate", *LONG, "--executor", executor, "--workers", "1")
     wait_for_epochs(project, 3)
     if how == signal.SIGINT:
         os.killpg(running.pid, how)  # as Ctrl-C in a terminal: to all at once

@@ -131,6 +131,9 @@ def test_folds_are_run_tracked_and_judged_together(
     parent = tracker.get(report.parent_run_id)
     assert parent is not None
     frame = read_frame(parent, tracker)
+    for cell in ("control", "no-flip"):  # the weights of every fold of one seed
+        kept = [run for run in tracker.find(kind="run", cell=cell) if run.tags.get("model_id")]
+        assert len(kept) == 3 and len({run.tags["seed"] for run in kept}) == 1
     runs = frame.finished("control", 1)
     assert runs is not None and [run.tags["fold"] for run in runs] == ["1", "2", "3"]
     assert [run.name for run in runs] == [f"control/f{fold}/s1" for fold in range(1, 4)]

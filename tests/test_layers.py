@@ -50,7 +50,7 @@ INSIDE = {
     "tracking": {"errors", "project"},
     "run": {
         *("arithmetic", "assembly", "checkpoint", "data", "evaluation", "figures", "inspection"),
-        *("metrics", "provenance", "records", "spec", "tracking", "training"),
+        *("metrics", "preprocess", "provenance", "records", "spec", "tracking", "training"),
     },
     "runner": {
         *("arithmetic", "data", "errors", "project", "provenance", "records", "registry", "run"),

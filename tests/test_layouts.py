@@ -212,6 +212,36 @@ def test_rows_in_file_order_and_a_test_on_validation_are_the_published_forms(
     assert set(mixed.train.groups.tolist()) & set(mixed.val.groups.tolist())
 
 
+def test_some_classes_alone_are_kept_in_the_set_s_order(tmp_path: Path) -> None:
+    place = layouts.split_folders(tmp_path / "data")
+    whole = research.load_data(place)
+    some = research.load_data(place, only=["surprise", "Happiness", "ANGRY"])
+    assert some.classes == ("angry", "happy", "surprise")
+    old = whole.test.labels
+    rows = np.flatnonzero(np.isin(old, [0, 3, 5]))
+    np.testing.assert_array_equal(some.test.images, whole.test.images[rows])
+    np.testing.assert_array_equal(np.array([0, 3, 5])[some.test.labels], old[rows])
+    assert some.digest != whole.digest
+    five = research.load_data(layouts.five_class(tmp_path / "five"))
+    again = research.load_data(tmp_path / "five", only=list(five.classes))
+    assert again.digest == five.digest  # nothing to leave out
+
+
+@pytest.mark.parametrize(
+    ("only", "words"),
+    [
+        (["happy"], "data.params.only: .*at least 2"),
+        (["happy", "sad", "hapy"], "has no class 'hapy'; did you mean 'happy'"),
+        (["happy", "happy", "sad"], "'happy' stands twice"),
+        (["happy", "happiness", "sad"], "'happy' and 'happiness' both mean the class 'happy'"),
+        ("happy", "only: .*list"),
+    ],
+)
+def test_classes_that_cannot_be_kept_are_told(tmp_path: Path, only: object, words: str) -> None:
+    with pytest.raises(InvalidInput, match=words):
+        research.load_data(layouts.class_folders(tmp_path / "data"), only=only)
+
+
 @pytest.mark.parametrize(
     ("params", "words"),
     [
@@ -302,6 +332,9 @@ def test_votes_become_classes_or_probabilities(tmp_path: Path) -> None:
     assert len(seven.train) == len(own.train) - own.class_counts()[7]
     soft = research.load_data(file, targets="probability")
     np.testing.assert_allclose(soft.train.soft_labels.sum(1), 1, atol=1e-6)
+    few = research.load_data(file, targets="probability", only=["angry", "neutral", "contempt"])
+    np.testing.assert_allclose(few.train.soft_labels.sum(1), 1, atol=1e-6)
+    assert (few.train.soft_labels.argmax(1) == few.train.labels).all()
     first = soft.train.soft_labels[1]
     assert first[soft.train.labels[1]] == pytest.approx(0.6) and first[7] == pytest.approx(0.4)
     with pytest.raises(InvalidInput, match=r"the train split is empty|no training image"):

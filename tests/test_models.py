@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import subprocess
 import sys
 from pathlib import Path
@@ -341,6 +342,40 @@ def test_without_batch_norm_there_is_none_and_dead_biases_can_go() -> None:
     full = sum(p.numel() for p in changed().parameters())
     lean = sum(p.numel() for p in changed(bias_before_norm=False).parameters())
     assert full - lean == 256 + 384 + 384 + 256
+
+
+@pytest.mark.parametrize("name", ["facecnn", "fer_cnn", "resnet18_d2l", "vgg11"])
+def test_biases_that_a_norm_cancels_can_go_and_change_nothing_else(name: str) -> None:
+    def net(**params: Any) -> torch.nn.Module:
+        return shape_only(Ref(name=name, params=params), 7, 48, 1)
+
+    normed = {
+        before
+        for (before, _), (_, module) in itertools.pairwise(net().named_modules())
+        if isinstance(module, torch.nn.BatchNorm2d)
+    }
+    full, lean = (
+        dict(net().named_parameters()),
+        dict(net(bias_before_norm=False).named_parameters()),
+    )
+    assert full.keys() - lean.keys() == {f"{conv}.bias" for conv in normed}
+    bare = {"batch_norm": False, "bias_before_norm": False}  # no norm: no bias is dead
+    convs = [m for m in net(**bare).modules() if isinstance(m, torch.nn.Conv2d)]
+    assert all(conv.bias is not None for conv in convs)
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "inputs"),
+    [
+        *(("resnet20", 48, 64 * 12**2), ("resnet18", 48, 512 * 6**2)),
+        *(("vgg11", 64, 512 * 2**2), ("resnet18_d2l", 48, 512 * 2**2)),
+        ("densenet_cifar", 48, 384 * 6**2),
+    ],
+)
+def test_a_whole_map_may_stand_where_its_average_was(name: str, size: int, inputs: int) -> None:
+    net = shape_only(Ref(name=name, params={"pooling": "flatten"}), 7, size, 1)
+    last = [module for module in net.modules() if isinstance(module, torch.nn.Linear)][-1]
+    assert last.in_features == inputs
 
 
 @pytest.mark.parametrize("branches", [[], [2], [3, 3], [-1]])

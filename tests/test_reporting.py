@@ -227,6 +227,17 @@ def test_stale_diverged_mixed_and_twice_opened_runs_are_told(plant: Plant) -> No
         assert words in notes
 
 
+def test_a_step_that_changed_a_part_of_the_images_is_told(plant: Plant) -> None:
+    tracker, project = plant(TRUTH)
+    for run in list(tracker.runs.values()):
+        if run.name == "no-smoothing":
+            tracker.log(run.run_id, [Point("preprocess/align_eyes", 0.71)])
+    (note,) = [
+        note for note in reporting.report("tiny", tracker, project).notes if "align_eyes" in note
+    ]
+    assert note.startswith("align_eyes changed 71.0 % of the test images")
+
+
 def test_synthetic_numbers_are_called_synthetic_and_real_ones_not(plant: Plant) -> None:
     for synthetic in (True, False):
         tracker, project = plant(TRUTH, synthetic=synthetic)

@@ -418,6 +418,15 @@ def test_flipped_views_are_averaged_and_the_single_view_is_told(
         assert "test/accuracy_single_view" in tracker.runs[done.run_id].metrics
 
 
+def test_the_share_of_images_with_eyes_is_recorded(conduct: Conduct, change: Change) -> None:
+    tracker = MemoryTracker()
+    few = {"data.params.train_limit": 14, "data.params.eval_limit": 21, "training.batch_size": 7}
+    steps = {"preprocess.align_eyes": {}, "training.epochs": 1}
+    done = conduct(change(few | steps), tracker)
+    metrics = tracker.runs[done.run_id].metrics
+    assert 0.4 < metrics["preprocess/align_eyes"] < 1
+
+
 def test_training_accuracy_is_told_where_labels_are_not_blended(
     conduct: Conduct, change: Change
 ) -> None:

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from research import reporting
 from research.ablation import carry_out
-from research.cli import console
+from research.cli import console, heading
 from research.cli.progress import StudyProgress
 from research.cli.report import print_report
 from research.executors import Event
@@ -43,7 +43,7 @@ def show_plan(
         console.print_json(plan_as_json(plan, cost))
         return
     out = console.out()
-    for line in heading(plan):
+    for line in heading.of_plan(plan):
         out.print(line, markup=False)
     out.print(_plan_table(plan, cost))
     out.print(LEGEND, style="dim")
@@ -66,7 +66,7 @@ def conduct(
 
     def observe(event: Plan | Event) -> None:
         if isinstance(event, Plan):
-            for line in heading(event):
+            for line in heading.of_plan(event):
                 err.print(line, markup=False)
         progress(event)
 
@@ -86,41 +86,6 @@ def conduct(
         print_report(report, project)
     if done.failed:
         raise typer.Exit(1)
-
-
-def heading(plan: Plan) -> list[str]:
-    """Which study runs, at which size, on which data."""
-    splits = plan.control_data
-    study = plan.study
-    counts = {part: len(getattr(splits, part)) for part in ("train", "val", "test")}
-    sizes = ", ".join(f"{count:,} {part}" for part, count in counts.items()) + " images"
-    folds = ""
-    if study.folds is not None:
-        folds = f" x {study.folds} folds"
-        persons = f" of {len(splits.persons)} persons" if splits.persons else ""
-        aside = "; splits of its own are set aside" if len(splits.own) > 1 else ""
-        sizes = f"{sum(counts.values()):,} images{persons}{aside}"
-    training = plan.cells[0].recipe.training
-    params = plan.cells[0].recipe.data.params
-    limit = f", at most {params['train_limit']:,} for training" if params["train_limit"] else ""
-    if params["eval_limit"]:
-        limit += f", {params['eval_limit']:,} for each of validation and test"
-    lines = [
-        f"study     {study.name}: {study.title}" if study.title else f"study     {study.name}",
-        f"profile   {plan.profile}: {len(plan.cells)} cells x {len(study.seeds)} seeds{folds}, "
-        f"{training.epochs} epochs, {study.design.replace('_', ' ')}",
-        f"data      {plan.location.name} ({plan.location.why}): {sizes}{limit}",
-        f"input     {params['size']} x {params['size']} pixels, {params['channels']} channels; "
-        f"{training.precision}, {training.memory_format.replace('_', ' ')}",
-    ]
-    if plan.location.synthetic:
-        lines.insert(
-            3, "          SYNTHETIC faces: for trying the program out, no result about people"
-        )
-    stale = [run for run in plan.runs if run.state == "stale"]
-    if stale:
-        lines.append(f"stale     {len(stale)} runs were made by other code; they are run again")
-    return lines
 
 
 def plan_as_json(plan: Plan, cost: PlanCost) -> dict[str, object]:

@@ -1,21 +1,27 @@
-"""What ``research train`` does: one run, printed."""
+"""What ``research train`` does: a dry run, or one run, printed."""
 
 from __future__ import annotations
 
 import shlex
+from dataclasses import replace
 
 import typer
 
 from research import design
-from research.cli import console
+from research.arithmetic import Arithmetic, find_device
+from research.cli import console, heading
 from research.cli.progress import RunLine, live_bars
+from research.errors import InvalidInput
+from research.inspection import count, estimate_run_s
 from research.project import Project
 from research.records import Epoch, Step
 from research.reporting import wording
 from research.request import Request, find_study
 from research.run import Done
-from research.single import train_one
+from research.single import Ready, make_ready, train_one
 from research.spec import RunSpec
+from research.studies import Origin
+from research.study import Study
 from research.tracking.database import connect
 from research.tracking.lease import Taken
 
@@ -25,19 +31,46 @@ SHOWN = (
 )
 
 
+def show_plan(name: str, seed: int, request: Request, *, as_json: bool) -> None:
+    """Prints what would be trained and what it would cost; tracks nothing."""
+    project = Project.find()
+    study, origin, profile, spec = _control(name, seed, request, project)
+    with origin.locating():
+        ready = make_ready(spec, request, project, connect(project, create=False))
+    training = ready.spec.training
+    device = find_device(request.device)
+    seconds = None
+    if ready.state != "finished":
+        arithmetic = Arithmetic(device, training.precision, training.memory_format)  # type: ignore[arg-type]
+        seconds = estimate_run_s(ready.spec, ready.splits, arithmetic)
+    if as_json:
+        cost = count(ready.spec, len(ready.splits.classes))
+        console.print_json(
+            {
+                "state": ready.state,
+                "fingerprint": ready.labels.fingerprint,
+                "spec": ready.spec.model_dump(mode="json"),
+                "data": {"source": ready.location.name, "synthetic": ready.location.synthetic},
+                "parameters": cost.parameters,
+                "macs": cost.macs,
+                "estimated_s": seconds,
+            }
+        )
+        return
+    for line in _heading(study, profile, request, ready):
+        console.out().print(line, markup=False)
+    if seconds is not None:
+        text = f"time      about {wording.duration(seconds)} on {device.type}"
+        console.out().print(text, markup=False)
+
+
 def conduct(name: str, seed: int, request: Request, *, as_json: bool) -> None:
     """Trains the control of a study, prints its scores."""
     project = Project.find()
-    study, origin, location = find_study(name, request, project)
-    console.err().print(f"data      {location.name} ({location.why})", markup=False)
-    if study.folds is not None:
-        text = "folds     of the study are left out: this is one run, of one split"
-        console.err().print(text, markup=False)
-    alone = study.model_copy(update={"folds": None})  # one run is of one split
-    with origin.locating():
-        spec = design.seeded(design.cells(alone)[0].recipe, seed)
+    study, origin, profile, spec = _control(name, seed, request, project)
     try:
-        done = _train(spec, request, project)
+        with origin.locating():
+            done = _train(study, profile, spec, request, project)
     except KeyboardInterrupt:
         command = shlex.join(console.again())
         console.err().print(f"stopped; go on with: {command}", markup=False)
@@ -49,14 +82,42 @@ def conduct(name: str, seed: int, request: Request, *, as_json: bool) -> None:
     _print(done, project, as_json=as_json)
 
 
-def _train(spec: RunSpec, request: Request, project: Project) -> Done:
+def _control(
+    name: str, seed: int, request: Request, project: Project
+) -> tuple[Study, Origin, str, RunSpec]:
+    """A study's name and what is asked to the study, where it was read, its profile, its control.
+
+    Factors vary nothing here, so what is asked is set on the control itself, even where a factor of
+    the study decides it.
+    """
+    study, origin, location = find_study(name, replace(request, changes={}), project)
+    alone = study.model_copy(update={"folds": None})  # one run is of one split
+    with origin.locating():
+        recipe = design.cells(alone)[0].recipe
+    try:
+        spec = design.seeded(recipe.override(request.changes), seed)
+    except InvalidInput as error:
+        raise InvalidInput(*(f"--set {problem}" for problem in error.problems)) from None
+    asked = {**origin.asked, **dict.fromkeys(request.changes, "--set")}
+    profile = request.profile or ("quick" if location.synthetic else "full")
+    return study, replace(origin, asked=asked), profile, spec
+
+
+def _heading(study: Study, profile: str, request: Request, ready: Ready) -> list[str]:
+    cost = count(ready.spec, len(ready.splits.classes))
+    return heading.of_run(study, profile, request.variant, ready, cost)
+
+
+def _train(study: Study, profile: str, spec: RunSpec, request: Request, project: Project) -> Done:
     err = console.err()
     with live_bars(err) as bars:
         line = RunLine(spec.training.epochs)
         row = bars.add_task(spec.model.name, total=1.0, text="")
 
-        def observe(record: RunSpec | Epoch | Step) -> None:
-            if isinstance(record, RunSpec):
+        def observe(record: Ready | Epoch | Step) -> None:
+            if isinstance(record, Ready):
+                for text in _heading(study, profile, request, record):
+                    err.print(text, markup=False)
                 return
             line.show(record)
             bars.update(row, completed=line.part, text=line.text)
@@ -67,7 +128,8 @@ def _train(spec: RunSpec, request: Request, project: Project) -> Done:
 
 
 def _print(done: Done, project: Project, *, as_json: bool) -> None:
-    run = connect(project).get(done.run_id)
+    tracker = connect(project)
+    run = tracker.get(done.run_id)
     assert run is not None
     if as_json:
         metrics = {k: v for k, v in run.metrics.items() if k.startswith(("test/", "selected/"))}
@@ -79,10 +141,14 @@ def _print(done: Done, project: Project, *, as_json: bool) -> None:
         out.print("SYNTHETIC data: these numbers say nothing about photographs of people.")
     if run.tags.get("tested_on_val") == "true":
         out.print(wording.TESTED_ON_VAL, style="yellow", markup=False)
+    if best := run.metrics.get("best_epoch"):
+        out.print(f"{'epoch tested':24}{best:.0f}", markup=False)
     for name in SHOWN:
         if name in run.metrics:
             value = run.metrics[name]
             text = f"{value:.3f}" if name == "test/log_loss" else f"{wording.percent(value)} %"
             out.print(f"{wording.metric_name(name):24}{text}", markup=False)
-    out.print(f"run       {done.run_id} ({done.how})", markup=False)
+    how = "finished before" if done.how == "reused" else done.how
+    out.print(f"run       {done.run_id} ({how})", markup=False)
+    out.print(f"files     {tracker.artifacts(done.run_id)}", markup=False)
     out.print(console.browse(), markup=False)

@@ -24,6 +24,9 @@ def train(
     variant: options.Variant = None,
     seed: Annotated[int, typer.Option(help="The run's seed.")] = 1,
     changes: options.Changes = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Prints what would be trained, trains nothing.")
+    ] = False,
     device: options.Device = None,
     fresh: options.Fresh = False,
     accept_code: options.AcceptCode = False,
@@ -44,4 +47,5 @@ def train(
         fresh=fresh,
         accept_code=accept_code,
     )
-    single.conduct(name, seed, request, as_json=as_json)
+    what = single.show_plan if dry_run else single.conduct
+    what(name, seed, request, as_json=as_json)

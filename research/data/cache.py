@@ -28,6 +28,7 @@ from pydantic import ValidationError
 
 from research import registry
 from research.data import SPLITS, Decoded, Split, Splits
+from research.data.classes import kept_classes
 from research.data.location import Location
 from research.data.splitting import completed
 from research.errors import InvalidInput, findings
@@ -38,7 +39,7 @@ from research.spec import Holdout, content_hash
 MAX_CLASSES = 300  # MLflow takes 1,000 metrics at once, three of them a class
 log = logging.getLogger("research")
 # What every source decodes with: a change of these, or of the source's own files, decodes anew.
-SHARED = [PACKAGE / "data" / f"{name}.py" for name in ("__init__", "cache", "splitting")]
+SHARED = [PACKAGE / "data" / f"{name}.py" for name in ("__init__", "cache", "classes", "splitting")]
 
 
 def load(location: Location, params: Mapping[str, Any]) -> Splits:
@@ -166,6 +167,7 @@ def _decode(place: Path, location: Location, params: Mapping[str, Any], holdout:
     log.info("decoding %s, once", location.name)
     started = time.perf_counter()
     decoded: Decoded = registry.sources.get(location.source)(location.path, **params)
+    decoded = kept_classes(decoded, holdout.only, f"data '{location.name}'")
     check_classes(decoded, location)
     splits = dict(zip(SPLITS, completed(decoded, holdout), strict=True))
     check_splits(splits, decoded, location)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
-from research.data import EMOTIONS
-from research.errors import InvalidInput
+import numpy as np
+
+from research.data import EMOTIONS, Decoded, Split
+from research.errors import InvalidInput, suggest
 
 CONTEMPT = "contempt"
 ORDER = (*EMOTIONS, CONTEMPT)
@@ -66,6 +69,48 @@ def ordered(names: Iterable[str]) -> tuple[str, ...]:
     """Classes in FER2013's order, contempt last, where they are expressions; else sorted."""
     found = set(names)
     return tuple(n for n in ORDER if n in found) if found <= set(ORDER) else tuple(sorted(found))
+
+
+def kept_classes(decoded: Decoded, only: Sequence[str] | None, where: str) -> Decoded:
+    """What a source reads without the images of other classes than ``only``.
+
+    Labels follow the set's order of classes; probabilities of the classes sum to 1 again. Raises
+    `InvalidInput` for a class that the set has not, or that is given twice.
+    """
+    if only is None:
+        return decoded
+    given = Names(None, where).distinct(only)
+    unknown = [name for name in given.values() if name not in decoded.classes]
+    if unknown or len(given) < len(only):
+        raise InvalidInput(
+            *(
+                f"data.params.only: {where} has no class '{name}'{suggest(name, decoded.classes)}"
+                for name in unknown
+            ),
+            *(
+                f"data.params.only: '{name}' stands twice"
+                for name in sorted(given)
+                if list(only).count(name) > 1
+            ),
+        )
+    labels = [label for label, name in enumerate(decoded.classes) if name in given.values()]
+    return replace(
+        decoded,
+        train=_of_labels(decoded.train, labels),
+        val=None if decoded.val is None else _of_labels(decoded.val, labels),
+        test=None if decoded.test is None else _of_labels(decoded.test, labels),
+        classes=tuple(decoded.classes[label] for label in labels),
+    )
+
+
+def _of_labels(split: Split, labels: Sequence[int]) -> Split:
+    """A split's images of the old ``labels``, which become 0, 1, 2 and so on."""
+    kept = split.take(np.flatnonzero(np.isin(split.labels, labels)))
+    soft = None
+    if kept.soft_labels is not None:
+        soft = kept.soft_labels[:, labels]
+        soft = soft / soft.sum(axis=1, keepdims=True)
+    return replace(kept, labels=np.searchsorted(labels, kept.labels), soft_labels=soft)
 
 
 def label_of(name: str, classes: Sequence[str], where: str) -> int:

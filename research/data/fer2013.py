@@ -65,8 +65,15 @@ def fer2013(path: Path) -> Decoded:
     found = {"sizes": {f"{SIDE}x{SIDE}": len(everything)}, "modes": {"L": len(everything)}}
     if not table.has_usage:
         return Decoded(everything, None, None, EMOTIONS, found=found)
-    train, val, test = (everything.take(np.flatnonzero(table.parts == part)) for part in NAMES)
-    return Decoded(train, val, test, classes=EMOTIONS, names=NAMES, found=found)
+    rows = {part: np.flatnonzero(table.parts == part) for part in NAMES}
+    return Decoded(
+        everything.take(rows["train"]),
+        everything.take(rows["val"]) if len(rows["val"]) else None,
+        everything.take(rows["test"]) if len(rows["test"]) else None,
+        classes=EMOTIONS,
+        names=NAMES,
+        found=found,
+    )
 
 
 def read_table(path: Path) -> Table:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 from collections.abc import Callable
@@ -14,6 +15,8 @@ from research.errors import InvalidInput, suggest
 AUTO = "auto"
 EMBEDDED = "embedded"
 FER2013 = "fer2013"
+# What a folder is read as where one of these stands in it, the most complete first.
+TABLES = ("fer2013.csv", "icml_face_data.csv", "fer2013new.csv", "fer2013.npz")
 # Where people keep a set under ./data, the most complete form first.
 PLACES = {
     FER2013: (
@@ -87,12 +90,21 @@ def _named(name: str, folder: Path, why: str) -> Location:
             f"data '{name}': not found in {folder}; looked for {places}; give its path (--data)"
         )
     if not path.exists():
-        names = (*PLACES, EMBEDDED)
-        near = suggest(name, names) if os.sep not in name and "." not in name else ""
-        raise InvalidInput(
-            f"data '{name}': no such file or folder{near or '; names are ' + ', '.join(names)}"
-        )
+        raise InvalidInput(f"data '{name}': no such file or folder{_nearest(name, path)}")
     return _at(path, why)
+
+
+def _nearest(name: str, path: Path) -> str:
+    """What may have been meant by a name or path that is not there."""
+    names = (*PLACES, EMBEDDED)
+    there = next(parent for parent in path.parents if parent.is_dir())
+    missing = path.relative_to(there).parts[0]
+    with contextlib.suppress(OSError):
+        found = suggest(missing, [one.name for one in there.iterdir()])
+        if found.startswith("; did"):
+            return f"{found[:-1]} in {there.resolve()}?"
+    near = suggest(name, names) if os.sep not in name and "." not in name else ""
+    return near or f"; names are {', '.join(names)}"
 
 
 def _found(name: str, folder: Path) -> Path | None:
@@ -102,6 +114,8 @@ def _found(name: str, folder: Path) -> Path | None:
 
 def _at(path: Path, why: str) -> Location:
     path = path.resolve()
+    inside = (path / file for file in TABLES)
+    path = next((file for file in inside if file.is_file()), path)
     try:
         source = _source_of(path)
     except OSError as error:

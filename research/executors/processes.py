@@ -49,8 +49,10 @@ def processes(run: Runner, jobs: Sequence[Any], workers: int) -> Iterator[Event]
                     event = worker.pipe.recv()
                 except (EOFError, OSError):
                     yield from _bury(worker, waiting, deaths)
-                    crew[place] = _hire(run, place, workers)
-                    yield from _hand_out(crew[place], waiting)
+                    worker.job = None
+                    if waiting:
+                        crew[place] = _hire(run, place, workers)
+                        yield from _hand_out(crew[place], waiting)
                     continue
                 yield event
                 if isinstance(event, Outcome):

@@ -31,7 +31,10 @@ class Dense(nn.Module):
     factors={
         "batch_norm": {},
         "attention": {"levels": ["none", "cbam"], "removed": "cbam"},
-        "pooling": {"about": "of the whole map, or of its first 4 x 4 as published"},
+        "pooling": {
+            "removed": "flatten",
+            "about": "of the whole map, of its first 4 x 4 as published, or none",
+        },
         "dropout": {"levels": {"none": 0.0, "half": 0.5}, "removed": "half"},
     },
     variants={
@@ -52,7 +55,7 @@ def densenet(
     batch_norm: bool = True,
     activation: Literal["relu", "rrelu", "leaky_relu", "elu", "gelu"] = "relu",
     attention: Literal["none", "cbam", "cbam_published"] = "none",
-    pooling: Literal["global", "published"] = "global",
+    pooling: Literal["global", "published", "flatten"] = "global",
     dropout: Fraction = 0.0,
     reduction: Fraction = 0.5,
     width: Positive = 1.0,
@@ -60,7 +63,7 @@ def densenet(
     """Dense blocks of pre-activation bottlenecks, halved between them: 1.0 to 26.5 M parameters.
 
     ``width`` scales the growth; attention stands after each block; ``pooling``: ``published`` takes
-    4x4 places, which drops the border of a 6x6 map.
+    4x4 places, which drops the border of a 6x6 map; ``flatten`` takes the whole map.
     """
     act, growth = ACTIVATIONS[activation], scaled(growth, width)
     channels = 2 * growth
@@ -83,7 +86,8 @@ def densenet(
             out = max(1, int(channels * reduction))
             layers += [nn.Conv2d(channels, out, 1, bias=bias), nn.AvgPool2d(2)]
             channels = out
-    layers.append(nn.AvgPool2d(4) if pooling == "published" else nn.AdaptiveAvgPool2d(1))
+    if pooling != "flatten":
+        layers.append(nn.AvgPool2d(4) if pooling == "published" else nn.AdaptiveAvgPool2d(1))
     features = nn.Sequential(*layers)
     inputs = map_numbers(features, in_channels, size)
     drop = [nn.Dropout(dropout)] if dropout else []

@@ -39,13 +39,18 @@ def facecnn(
     attention: Literal["none", "cbam", "cbam_published"] = "none",
     pool: Literal["max", "average"] = "max",
     width: Positive = 1.0,
+    bias_before_norm: bool = True,
 ) -> nn.Module:
     """Three blocks of 64, 128, 256 and four fully connected layers with RReLU: 42.6 M parameters.
 
     ``dropout`` is that of the second hidden layer; the first has two fifths of it, as published.
+    ``bias_before_norm`` keeps the biases that a batch norm cancels, as published.
     """
     channels = (64, 128, 256)
-    features = _blocks(in_channels, channels, width, batch_norm, activation, attention, pool)
+    bias = bias_before_norm or not batch_norm
+    features = _blocks(
+        in_channels, channels, width, batch_norm, activation, attention, pool, bias=bias
+    )
     hidden = Hidden(HIDDEN, (0.4 * dropout, dropout, 0.0), activation=ACTIVATIONS[activation])
     net = classifier(features, (in_channels, size), num_classes, head, hidden)
     for module in net.modules():
@@ -80,13 +85,17 @@ def fer_cnn(
     pool: Literal["max", "average"] = "max",
     softmax_before_loss: bool = False,
     width: Positive = 1.0,
+    bias_before_norm: bool = True,
 ) -> nn.Module:
     """Four blocks of 64, 128, 256, 512 and four fully connected layers: 24.9 M parameters.
 
     ``softmax_before_loss`` gives probabilities where logits belong, which the write-up found worse.
     """
     channels = (64, 128, 256, 512)
-    features = _blocks(in_channels, channels, width, batch_norm, activation, attention, pool)
+    bias = bias_before_norm or not batch_norm
+    features = _blocks(
+        in_channels, channels, width, batch_norm, activation, attention, pool, bias=bias
+    )
     hidden = Hidden(HIDDEN, (0.4 * dropout, dropout, 0.0), activation=ACTIVATIONS[activation])
     net = classifier(features, (in_channels, size), num_classes, head, hidden)
     if softmax_before_loss:
@@ -102,12 +111,14 @@ def _blocks(
     activation: str,
     attention: str,
     pool: str,
+    *,
+    bias: bool,
 ) -> nn.Sequential:
     """Convolution, norm, activation, attention and pooling for each of ``channels``."""
     layers: list[nn.Module] = []
     for full in channels:
         out = scaled(full, width)
-        layers += [nn.Conv2d(in_channels, out, 3, padding=1), *norm(out, batch_norm)]
+        layers += [nn.Conv2d(in_channels, out, 3, padding=1, bias=bias), *norm(out, batch_norm)]
         layers += [ACTIVATIONS[activation](), *attend(out, attention), POOLS[pool](2)]
         in_channels = out
     return nn.Sequential(*layers)

@@ -24,7 +24,8 @@ class Style:
     activation: Callable[[], nn.Module]
     attention: str
     shortcut: str
-    bias: bool = False
+    bias: bool = False  # in front of a norm
+    plain_shortcut: bool = False  # a convolution with a bias, without a norm
 
 
 class ZeroPad(nn.Module):
@@ -62,7 +63,10 @@ class Residual(nn.Module):
         "batch_norm": {},
         "shortcut": {"removed": "none"},
         "attention": {"levels": ["none", "cbam"], "removed": "cbam"},
-        "pooling": {"about": "of the whole map, or of its first 4 x 4 as published"},
+        "pooling": {
+            "removed": "flatten",
+            "about": "of the whole map, of its first 4 x 4 as published, or none",
+        },
         "dropout": {"levels": {"none": 0.0, "half": 0.5}, "removed": "half"},
     },
     variants={
@@ -84,7 +88,7 @@ def resnet(
     activation: Literal["relu", "rrelu", "leaky_relu", "elu", "gelu"] = "relu",
     shortcut: Literal["projection", "zero_pad", "none"] = "projection",
     attention: Literal["none", "cbam", "cbam_published"] = "none",
-    pooling: Literal["global", "published"] = "global",
+    pooling: Literal["global", "published", "flatten"] = "global",
     dropout: Fraction = 0.0,
     stem_stride: Count = 1,
     width: Positive = 1.0,
@@ -92,7 +96,8 @@ def resnet(
     """ResNet with a 3x3 stem of stride 1 and no first pooling: 11.2 to 58.1 M parameters.
 
     ``shortcut``: 1x1 convolution where shapes differ, zero padding there, or no shortcuts at all.
-    ``pooling``: ``published`` takes 4x4 places, which drops the border of a 6x6 map.
+    ``pooling``: ``published`` takes 4x4 places, which drops the border of a 6x6 map; ``flatten``
+    takes the whole map.
     """
     style = Style(batch_norm, ACTIVATIONS[activation], attention, shortcut)
     widths = tuple(scaled(full, width) for full in (64, 128, 256, 512))
@@ -110,6 +115,7 @@ def resnet(
         "batch_norm": {},
         "shortcut": {"removed": "none"},
         "attention": {"levels": ["none", "cbam"], "removed": "cbam"},
+        "pooling": {"removed": "flatten"},
         "dropout": {"levels": {"none": 0.0, "half": 0.5}, "removed": "half"},
     },
     variants={
@@ -130,6 +136,7 @@ def resnet_cifar(
     activation: Literal["relu", "rrelu", "leaky_relu", "elu", "gelu"] = "relu",
     shortcut: Literal["zero_pad", "projection", "none"] = "zero_pad",
     attention: Literal["none", "cbam", "cbam_published"] = "none",
+    pooling: Literal["global", "flatten"] = "global",
     dropout: Fraction = 0.0,
     stem_stride: Count = 1,
     width: Positive = 1.0,
@@ -143,7 +150,7 @@ def resnet_cifar(
     stem = _stem(in_channels, widths[0], style, stride=stem_stride)
     body, channels = _stages(widths[0], widths, blocks, style)
     features = nn.Sequential(*stem, *body)
-    return _with_head(features, channels, (in_channels, size), num_classes, "global", dropout)
+    return _with_head(features, channels, (in_channels, size), num_classes, pooling, dropout)
 
 
 @models.register(
@@ -154,6 +161,7 @@ def resnet_cifar(
         "batch_norm": {},
         "shortcut": {"removed": "none"},
         "attention": {"levels": ["none", "cbam"], "removed": "cbam"},
+        "pooling": {"removed": "flatten"},
         "dropout": {"levels": {"none": 0.0, "half": 0.5}, "removed": "half"},
     },
 )
@@ -166,17 +174,29 @@ def resnet18_d2l(
     activation: Literal["relu", "rrelu", "leaky_relu", "elu", "gelu"] = "relu",
     shortcut: Literal["projection", "zero_pad", "none"] = "projection",
     attention: Literal["none", "cbam", "cbam_published"] = "none",
+    pooling: Literal["global", "flatten"] = "global",
     dropout: Fraction = 0.0,
     stem_stride: Count = 2,
     width: Positive = 1.0,
+    bias_before_norm: bool = True,
 ) -> nn.Module:
-    """ResNet-18 with a 7x7 stem, pooling, biases, and shortcuts without norm: 11.2 M parameters."""
-    style = Style(batch_norm, ACTIVATIONS[activation], attention, shortcut, bias=True)
+    """ResNet-18 with a 7x7 stem, pooling, biases, and shortcuts without norm: 11.2 M parameters.
+
+    ``bias_before_norm`` keeps the biases that a batch norm cancels, as published.
+    """
+    style = Style(
+        batch_norm,
+        ACTIVATIONS[activation],
+        attention,
+        shortcut,
+        bias=bias_before_norm,
+        plain_shortcut=True,
+    )
     widths = tuple(scaled(full, width) for full in (64, 128, 256, 512))
     stem = _stem(in_channels, widths[0], style, stride=stem_stride, kernel=7)
     body, channels = _stages(widths[0], widths, (2, 2, 2, 2), style)
     features = nn.Sequential(*stem, nn.MaxPool2d(3, 2, padding=1), *body)
-    return _with_head(features, channels, (in_channels, size), num_classes, "global", dropout)
+    return _with_head(features, channels, (in_channels, size), num_classes, pooling, dropout)
 
 
 def _stem(
@@ -233,8 +253,8 @@ def _shortcut(channels: int, out: int, stride: int, style: Style) -> nn.Module:
         return nn.Identity()
     if style.shortcut == "zero_pad":
         return ZeroPad(stride, out - channels)
-    conv = nn.Conv2d(channels, out, 1, stride, bias=style.bias or not style.batch_norm)
-    return nn.Sequential(conv, *norm(out, style.batch_norm and not style.bias))
+    normed = style.batch_norm and not style.plain_shortcut
+    return nn.Sequential(nn.Conv2d(channels, out, 1, stride, bias=not normed), *norm(out, normed))
 
 
 def _with_head(
@@ -247,7 +267,7 @@ def _with_head(
 ) -> nn.Module:
     if pooling == "published":
         features.append(nn.AvgPool2d(PUBLISHED_POOL))
-    else:
+    elif pooling == "global":
         features.append(nn.AdaptiveAvgPool2d(1))
     inputs = map_numbers(features, *shape)
     drop = [nn.Dropout(dropout)] if dropout else []

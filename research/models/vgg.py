@@ -51,6 +51,7 @@ def vgg_small(
     channels=1,
     factors={
         "batch_norm": {},
+        "pooling": {"removed": "flatten"},
         "dropout": {"levels": {"none": 0.0, "half": 0.5}, "removed": "half"},
         "attention": {"levels": ["none", "cbam"], "removed": "cbam"},
     },
@@ -71,15 +72,21 @@ def vgg(
     activation: Literal["relu", "rrelu", "leaky_relu", "elu", "gelu"] = "relu",
     dropout: Fraction = 0.0,
     attention: Literal["none", "cbam", "cbam_published"] = "none",
+    pooling: Literal["global", "flatten"] = "global",
     width: Positive = 1.0,
     bias_before_norm: bool = True,
 ) -> nn.Module:
-    """VGG's convolutions with batch norm, five poolings and one layer: 9.2 to 20.0 M parameters."""
+    """VGG's convolutions with batch norm, five poolings and one layer: 9.2 to 20.0 M parameters.
+
+    ``pooling``: the last map's average, or the whole map; one and the same under 64 pixels.
+    ``bias_before_norm`` keeps the biases that a batch norm cancels, as published.
+    """
     stages = tuple((full,) * count for full, count in zip(STAGES, convs, strict=True))
     bias = bias_before_norm or not batch_norm
     features = _features(stages, in_channels, width, batch_norm, activation, attention, bias=bias)
     hidden = Hidden((), (), dropout)
-    return classifier(features, (in_channels, size), num_classes, "pool_mlp", hidden)
+    head = "pool_mlp" if pooling == "global" else "flatten_mlp"
+    return classifier(features, (in_channels, size), num_classes, head, hidden)
 
 
 def _features(

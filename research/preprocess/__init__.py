@@ -34,6 +34,18 @@ def are_slow(steps: Steps) -> bool:
     return any(preprocessing.entry(name).declared.get("slow") for name in steps)
 
 
+def changed(before: Images, after: Images, steps: Steps) -> dict[str, float]:
+    """The share of images that slow steps changed, by the steps' names; empty without such steps.
+
+    A step that looks for something leaves an image as it is where it does not find it.
+    """
+    slow = [name for name in steps_once(steps) if preprocessing.entry(name).declared.get("slow")]
+    if not slow:
+        return {}
+    differ = [not np.array_equal(one, other) for one, other in zip(before, after, strict=True)]
+    return {"-".join(slow): float(np.mean(differ))}
+
+
 def apply_once(images: Images, steps: Steps) -> Images:
     """Images ``(N, H, W, C)`` through every step of the stage ``once``, in order."""
     for name, params in steps_once(steps).items():

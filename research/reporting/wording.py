@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import numpy as np
+
 from research.reporting.frame import Frame
 from research.stats import MIN_SEEDS, Effect
 
@@ -140,9 +142,24 @@ def _collapsed(frame: Frame) -> list[str]:
     ]
 
 
+def _partly_preprocessed(frame: Frame) -> list[str]:
+    """Steps of preprocessing that found what they look for on a part of the images only."""
+    shares: dict[str, list[float]] = {}
+    for run_id in frame.runs["run_id"].dropna():
+        for name, share in frame.tracked[run_id].metrics.items():
+            if name.startswith("preprocess/") and share < 1:
+                shares.setdefault(name.removeprefix("preprocess/"), []).append(share)
+    return [
+        f"{steps} changed {percent(float(np.mean(found)))} % of the test images; the others stayed "
+        "as they were, as it did not find there what it looks for. Its effect is that on all of "
+        "them together."
+        for steps, found in sorted(shares.items())
+    ]
+
+
 def cautions(frame: Frame) -> list[str]:
     """What makes runs of a table differ in more than their cell, or mean less than they seem."""
-    notes = _collapsed(frame)
+    notes = _collapsed(frame) + _partly_preprocessed(frame)
     if frame.plan["data"].get("tested_on_val"):
         notes.append(TESTED_ON_VAL)
     if frame.persons_tested is not None and frame.persons_tested < FEW_PERSONS:

@@ -81,6 +81,9 @@ class Tracker(Protocol):
     def read_file(self, run_id: str, name: str) -> bytes | None:
         """An artifact's content, or None where there is none."""
 
+    def artifacts(self, run_id: str) -> str:
+        """Where a run's artifacts are: a folder of this machine, or the store's address of them."""
+
     def history(self, run_id: str, metric: str) -> list[Point]:
         """A metric's values by step."""
 

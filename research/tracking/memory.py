@@ -75,5 +75,8 @@ class MemoryTracker:
         points = (point for point in self.points[run_id] if point.name == metric)
         return sorted(points, key=lambda point: point.step)
 
+    def artifacts(self, run_id: str) -> str:
+        return f"memory/{run_id}"
+
     def experiment_url(self, run_id: str) -> str:
         return f"#/runs/{run_id}"

@@ -139,6 +139,9 @@ class MlflowTracker:
         except (MlflowException, OSError):
             return None
 
+    def artifacts(self, run_id: str) -> str:
+        return str(self._local(run_id) or self._places[run_id])
+
     def history(self, run_id: str, metric: str) -> list[Point]:
         found = self._client.get_metric_history(run_id, metric)
         points = (Point(m.key, m.value, m.step, m.timestamp) for m in found)

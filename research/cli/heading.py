@@ -1,0 +1,98 @@
+"""What stands above a run or a study: what it is, at which size, on which data."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from research.data import SPLITS, Splits
+from research.data.location import Location
+from research.planning import Plan
+from research.reporting import wording
+from research.spec import Recipe
+from research.study import Study
+
+if TYPE_CHECKING:  # these import torch, which a finished study spares
+    from research.inspection import Cost
+    from research.single import Ready
+
+SYNTHETIC = "          SYNTHETIC faces: for trying the program out, no result about people"
+STATES = {
+    "finished": "is finished: its scores are shown again (--fresh trains it anew)",
+    "begun": "was begun and stopped: goes on where it was",
+    "taken": "is being trained by another process",
+    "stale": "was made by other code: is trained again",
+    "new": "is new",
+}
+
+
+def of_plan(plan: Plan) -> list[str]:
+    """Of a study that is to run."""
+    study = plan.study
+    folds = "" if study.folds is None else f" x {study.folds} folds"
+    recipe = plan.cells[0].recipe
+    lines = [
+        _titled("study", study),
+        f"profile   {plan.profile}: {len(plan.cells)} cells x {len(study.seeds)} seeds{folds}, "
+        f"{_epochs(recipe)}, {study.design.replace('_', ' ')}",
+        *_data(plan.location, plan.control_data, recipe, folds=study.folds is not None),
+        _input(recipe),
+    ]
+    stale = [run for run in plan.runs if run.state == "stale"]
+    if stale:
+        lines.append(f"stale     {len(stale)} runs were made by other code; they are run again")
+    return lines
+
+
+def of_run(study: Study, profile: str, variant: str | None, ready: Ready, cost: Cost) -> list[str]:
+    """Of a single run: the control of a study."""
+    spec = ready.spec
+    lines = [
+        _titled("recipe", study),
+        f"profile   {profile}: {_epochs(spec)}, seed {spec.seed}",
+        *_data(ready.location, ready.splits, spec, folds=False),
+        _input(spec),
+        f"net       {spec.model.name}: {wording.amount(cost.parameters)} parameters, "
+        f"{wording.amount(cost.macs)} MACs an image",
+        f"run       {STATES[ready.state]}",
+    ]
+    if variant is not None:
+        about = study.variants[variant].about
+        lines.insert(1, f"variant   {variant}" + (f": {about}" if about else ""))
+    if study.folds is not None:
+        lines.append("folds     of the study are left out: this is one run, of one split")
+    return lines
+
+
+def _epochs(recipe: Recipe) -> str:
+    count = recipe.training.epochs
+    return f"{count} epoch{'s' if count != 1 else ''}"
+
+
+def _titled(what: str, study: Study) -> str:
+    return f"{what:10}{study.name}" + (f": {study.title}" if study.title else "")
+
+
+def _data(location: Location, splits: Splits, recipe: Recipe, *, folds: bool) -> list[str]:
+    counts = {part: len(getattr(splits, part)) for part in SPLITS}
+    sizes = ", ".join(f"{count:,} {part}" for part, count in counts.items()) + " images"
+    if folds:
+        persons = f" of {len(splits.persons)} persons" if splits.persons else ""
+        aside = "; splits of its own are set aside" if len(splits.own) > 1 else ""
+        sizes = f"{sum(counts.values()):,} images{persons}{aside}"
+    params = recipe.data.params
+    if params["train_limit"]:
+        sizes += f", at most {params['train_limit']:,} for training"
+    if params["eval_limit"]:
+        sizes += f", {params['eval_limit']:,} for each of validation and test"
+    lines = [f"data      {location.name} ({location.why}): {sizes}"]
+    return [*lines, SYNTHETIC] if location.synthetic else lines
+
+
+def _input(recipe: Recipe) -> str:
+    params, training = recipe.data.params, recipe.training
+    channels = f"{params['channels']} channel{'s' if params['channels'] != 1 else ''}"
+    layout = training.memory_format.replace("_", " ")
+    return (
+        f"input     {params['size']} x {params['size']} pixels, {channels}; "
+        f"{training.precision}, {layout}"
+    )
