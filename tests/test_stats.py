@@ -6,12 +6,15 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from scipy import stats as scipy_stats
+from statsmodels.regression.linear_model import OLS
+from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.power import TTestPower
 
 import research
 from research import stats
 from research.errors import InvalidInput
+from research.stats import dunnett
 
 Floats = NDArray[np.float64]
 
@@ -175,3 +178,171 @@ def test_the_family_wise_error_holds_with_few_seeds(seeds: int) -> None:
         outside += sum(not one.low <= 0 <= one.high for one in found)
     assert wrong / studies < 0.05 + 2 * np.sqrt(0.05 * 0.95 / studies)
     assert outside / (8 * studies) < 0.065
+
+
+@pytest.mark.parametrize("contrasts", [1, 3, 8])
+def test_dunnett_s_p_is_scipy_s_where_both_compute_it(contrasts: int) -> None:
+    """scipy's is of unpaired groups: the same distribution, its own t and degrees of freedom."""
+    generator = np.random.default_rng(contrasts)
+    groups = generator.normal(0, 1, (contrasts + 1, 6))
+    groups[1:] += np.linspace(0, 2, contrasts)[:, None]
+    theirs = scipy_stats.dunnett(*groups[1:], control=groups[0], random_state=0)
+    df = (contrasts + 1) * 5
+    mine = [dunnett.adjusted_p(t, contrasts, df) for t in theirs.statistic]
+    np.testing.assert_allclose(mine, theirs.pvalue, atol=2e-3)  # theirs is drawn at random
+    critical = dunnett.critical_value(contrasts, df, 0.05)
+    assert dunnett.adjusted_p(critical, contrasts, df) == pytest.approx(0.05, abs=1e-10)
+    if contrasts == 1:  # one contrast: Student's t
+        assert critical == pytest.approx(scipy_stats.t.ppf(0.975, df), abs=1e-8)
+
+
+def test_a_blocked_dunnett_takes_out_what_seeds_share_and_finds_more() -> None:
+    generator = np.random.default_rng(0)
+    found = {"paired_t_holm": 0, "blocked_dunnett": 0}
+    for _ in range(200):
+        table = 0.7 + generator.normal(0, 0.006, (9, 5)) + generator.normal(0, 0.02, (1, 5))
+        table[1] -= 2 * 0.006 * np.sqrt(2)  # d_z = 2
+        for method in found:
+            found[method] += stats.many_to_one(table, method=method)[0].verdict == "hurts"
+    assert found["paired_t_holm"] < 0.6 * 200 and found["blocked_dunnett"] > 0.85 * 200
+    table[:, 0] = np.nan
+    assert all(one.n == 4 and not one.complete for one in _dunnett(table))
+    assert _dunnett(table[:, :3])[0].n == 2 and np.isnan(_dunnett(table[:, :3])[0].p)
+    even = 0.7 + np.zeros((3, 4))
+    assert [(one.p_adjusted, one.verdict) for one in _dunnett(even)] == [(1.0, "equivalent")] * 2
+
+
+def _dunnett(table: Floats) -> list[stats.Effect]:
+    return stats.many_to_one(table, method="blocked_dunnett")
+
+
+def test_a_cell_that_varies_more_is_seen_in_the_ratio_of_spreads() -> None:
+    generator = np.random.default_rng(1)
+    table = generator.normal(0, 0.006, (6, 8))
+    assert stats.spread_ratio(table) < 2.5
+    table[2] *= 10
+    assert stats.spread_ratio(table) > 3
+
+
+def test_predictions_widen_a_blocked_dunnett_too() -> None:
+    generator = np.random.default_rng(2)
+    right = generator.random((3, 5, 400)) < 0.7
+    table = right.mean(2)
+    table = table.mean(1, keepdims=True) + (table - table.mean(1, keepdims=True)) / 100
+    alone = _dunnett(table)
+    told = stats.many_to_one(table, correct=right, method="blocked_dunnett")
+    for one, other in zip(alone, told, strict=True):
+        assert other.high_adjusted - other.low_adjusted >= one.high_adjusted - one.low_adjusted
+
+
+FULL = np.array([[a, b, c] for a in (0, 1) for b in (0, 1) for c in (0, 1)])
+
+
+def test_factorial_effects_are_those_of_least_squares() -> None:
+    generator = np.random.default_rng(3)
+    scores = generator.normal(0.7, 0.01, (8, 4)) + generator.normal(0, 0.02, (1, 4))
+    scores -= 0.03 * FULL[:, :1] + 0.02 * FULL[:, :1] * FULL[:, 1:2]
+    found = stats.factorial(scores, FULL)
+    assert [term.factors for term, _ in found] == [(0,), (1,), (2,), (0, 1), (0, 2), (1, 2)]
+    x = 2 * FULL - 1
+    columns = [x[:, list(term.factors)].prod(1) for term, _ in found]
+    seeds = np.kron(np.ones((8, 1)), np.eye(4))
+    design = np.hstack([np.repeat(np.stack(columns, 1), 4, axis=0), seeds])
+    fit = OLS(scores.ravel(), design).fit()
+    for place, (_, effect) in enumerate(found):
+        assert effect.effect == pytest.approx(2 * fit.params[place], abs=1e-10)
+        assert effect.p == pytest.approx(fit.pvalues[place], abs=1e-10)
+        bounds = 2 * fit.conf_int()[place]
+        np.testing.assert_allclose([effect.low, effect.high], bounds, atol=1e-10)
+        assert effect.kind == ("main" if place < 3 else "interaction")
+    adjusted = multipletests(fit.pvalues[:6], method="holm")[1]
+    np.testing.assert_allclose([e.p_adjusted for _, e in found], adjusted, atol=1e-10)
+
+
+def test_a_factorial_tells_planted_effects() -> None:
+    generator = np.random.default_rng(4)
+    scores = generator.normal(0.7, 0.004, (8, 5))
+    scores -= 0.03 * FULL[:, :1] + 0.02 * FULL[:, 1:2] * FULL[:, 2:]
+    verdicts = {term.factors: one.verdict for term, one in stats.factorial(scores, FULL)}
+    assert verdicts[0,] == "hurts" and verdicts[1, 2] == "hurts"
+    assert verdicts[0, 1] == verdicts[0, 2] == "equivalent"
+    scores[3, 1] = np.nan
+    found = [one for _, one in stats.factorial(scores, FULL)]
+    assert {one.n for one in found} == {4} and not any(one.complete for one in found)
+    few = [one for _, one in stats.factorial(scores[:, :2], FULL)]
+    assert all(np.isnan(one.p) and one.verdict == "unresolved" for one in few)
+
+
+def test_a_factor_of_three_levels_has_an_effect_of_each_against_the_control() -> None:
+    settings = np.array([[a, b] for a in range(3) for b in range(2)])
+    scores = np.array([[0.7, 0.6, 0.5][a] - 0.1 * (a == 2) * b for a, b in settings])
+    table = scores[:, None] + np.random.default_rng(5).normal(0, 1e-4, (6, 4))
+    found = {(t.factors, t.levels): one.effect for t, one in stats.factorial(table, settings)}
+    assert found[(0,), (1,)] == pytest.approx(-0.1, abs=1e-3)
+    assert found[(0,), (2,)] == pytest.approx(-0.25, abs=1e-3)
+    assert found[(1,), (1,)] == pytest.approx(-0.1 / 3, abs=1e-3)
+    assert found[(0, 1), (2, 1)] == pytest.approx(-0.05, abs=1e-3)
+
+
+def test_what_a_fraction_cannot_tell_apart_is_named() -> None:
+    settings = np.array([[a, b, a ^ b ^ 1 ^ 1] for a in (0, 1) for b in (0, 1)])  # c = ab
+    found = stats.terms(settings)
+    assert [term.factors for term in found] == [(0,), (1,), (2,)]
+    assert [term.aliases for term in found] == [((1, 2),), ((0, 2),), ((0, 1),)]
+    with pytest.raises(InvalidInput, match="factors 1 and 0 are one"):
+        stats.terms([[0, 0], [1, 1]])
+    with pytest.raises(InvalidInput, match="no cell has the levels"):
+        stats.terms([[0, 0], [1, 0], [0, 1]])
+
+
+def test_predictions_make_a_factorial_s_intervals_no_narrower() -> None:
+    generator = np.random.default_rng(6)
+    right = generator.random((4, 4, 300)) < 0.7
+    table = right.mean(2)
+    settings = FULL[:4, 1:]
+    alone, told = stats.factorial(table, settings), stats.factorial(table, settings, correct=right)
+    for (_, one), (_, other) in zip(alone, told, strict=True):
+        assert other.high - other.low >= one.high - one.low - 1e-12
+    together = stats.factorial(table, settings, correct=right, clusters=np.arange(300) // 100)
+    assert max(one.high - one.low for _, one in together) > max(
+        one.high - one.low for _, one in told
+    )
+
+
+def test_the_share_of_false_findings_is_benjamini_s_and_hochberg_s() -> None:
+    p = np.random.default_rng(7).random(20) ** 3
+    theirs = multipletests(p, method="fdr_bh")[1]
+    np.testing.assert_allclose(stats.benjamini_hochberg(list(p)), theirs, atol=1e-10)
+    some = stats.benjamini_hochberg([0.01, float("nan"), 0.04])
+    assert some[0] == pytest.approx(0.02) and np.isnan(some[1])
+    assert np.isnan(stats.benjamini_hochberg([float("nan")])).all()
+
+
+def test_two_runs_are_compared_by_mcnemar_s_exact_test() -> None:
+    generator = np.random.default_rng(8)
+    one = generator.random(500) < 0.7
+    other = one ^ (generator.random(500) < 0.1)
+    table = [[(one & other).sum(), (one & ~other).sum()], [(~one & other).sum(), 0]]
+    assert stats.mcnemar(one, other) == pytest.approx(mcnemar(table, exact=True).pvalue, abs=1e-12)
+    assert stats.mcnemar(one, one) == 1.0
+    with pytest.raises(InvalidInput, match="shapes"):
+        stats.mcnemar(one, one[:-1])
+
+
+def test_the_probability_of_improvement_is_mann_s_and_whitney_s() -> None:
+    generator = np.random.default_rng(9)
+    mine, theirs = generator.normal(1, 1, 7), generator.normal(0, 1, 5)
+    u = scipy_stats.mannwhitneyu(mine, theirs).statistic
+    assert stats.probability_of_improvement(mine, theirs) == pytest.approx(u / 35)
+    assert stats.probability_of_improvement([1.0, np.nan], [1.0]) == 0.5
+    assert np.isnan(stats.probability_of_improvement([np.nan], [1.0]))
+
+
+@pytest.mark.parametrize(("sd", "n"), [(0.006, 5), (0.006, 10), (0.003, 5)])
+def test_the_chance_of_equivalent_is_that_of_simulations(sd: float, n: int) -> None:
+    generator = np.random.default_rng(10)
+    drawn = generator.normal(0, sd, (4000, n))
+    half = scipy_stats.t.ppf(0.95, n - 1) * drawn.std(axis=1, ddof=1) / np.sqrt(n)
+    ended = (np.abs(drawn.mean(1)) + half < 0.01).mean()
+    assert stats.chance_of_equivalent(sd, n) == pytest.approx(ended, abs=0.03)
+    assert stats.chance_of_equivalent(0.0, n) == 1.0 and stats.chance_of_equivalent(sd, 1) == 0.0
