@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeVar
 
 from pydantic import ValidationError
 
+from research.designs import existing, settings
 from research.errors import InvalidInput, findings, suggest
 from research.spec import REFERENCES, Recipe, RunSpec
-from research.study import Factor, Study
+from research.study import Factor, Levels, Study
 
-MAX_CELLS = 1024
 MAX_NAME = 200  # MLflow keeps 250 characters of a metric's name, and ours carry a prefix
 
 DATA = "data.name"
 DATA_IS_ONE = "all cells are run on the same data; say where it is by --data, or in base.data.name"
-Levels = dict[str, str]  # factor to level
 R = TypeVar("R", bound=Recipe)
 
 
@@ -34,7 +33,7 @@ class Cell:
 
 def cells(study: Study) -> tuple[Cell, ...]:
     """A study to its distinct settings: control first, contrasts, then context cells."""
-    control, *others = _DESIGNS[study.design](study)
+    control, *others = settings(study)
     base = setting(study, control)
     _check_nothing_lost(study, control, base)
     made = [Cell("control", "control", control, base)]
@@ -42,7 +41,7 @@ def cells(study: Study) -> tuple[Cell, ...]:
         name = cell_name(study, control, levels)
         made.append(Cell(name, "contrast", levels, setting(study, levels)))
     if study.design == "add_one_in":
-        full = {name: factor.control for name, factor in study.factors.items()}
+        full = existing(study, {name: factor.control for name, factor in study.factors.items()})
         made.append(Cell("full", "context", full, setting(study, full)))
     for name, changes in study.context.items():
         for path in changes:
@@ -124,7 +123,10 @@ def seeded(recipe: Recipe, seed: int, fold: int | None = None) -> RunSpec:
 
 
 def select(study: Study, names: Sequence[str]) -> Study:
-    """The same study with only the named factors; the others stay at their control level."""
+    """The same study with only the named factors; the others stay at their control level.
+
+    A factor under one that is left out stays where that one's control is the level it is under.
+    """
     unknown = [name for name in names if name not in study.factors]
     if unknown:
         raise InvalidInput(
@@ -137,8 +139,22 @@ def select(study: Study, names: Sequence[str]) -> Study:
     for name, factor in study.factors.items():
         if name not in names:
             fixed |= factor.assignments(factor.control)
-    kept = {name: study.factors[name] for name in names}
-    return study.model_copy(update={"fixed": fixed, "factors": kept})
+    kept = {name: _alone(study, name, names) for name in names}
+    rules = tuple(rule for rule in study.exclude if set(rule) <= set(names))
+    return study.model_copy(update={"fixed": fixed, "factors": kept, "exclude": rules})
+
+
+def _alone(study: Study, name: str, names: Sequence[str]) -> Factor:
+    """A factor without what it is under, where that is no longer varied."""
+    factor = study.factors[name]
+    for parent, allowed in factor.under.items():
+        if parent not in names and study.factors[parent].control not in allowed:
+            raise InvalidInput(
+                f"factor '{name}': is there only where {parent} is {' or '.join(allowed)}; name "
+                f"that factor too (--factors {name},{parent})"
+            )
+    under = {parent: allowed for parent, allowed in factor.under.items() if parent in names}
+    return factor.model_copy(update={"under": under})
 
 
 def with_variant(study: Study, name: str | None) -> Study:
@@ -212,83 +228,26 @@ def setting(study: Study, levels: Levels) -> Recipe:
         raise InvalidInput(*(_placed(problem, where) for problem in error.problems)) from None
 
 
+def changes(study: Study, control: Levels, levels: Levels) -> list[str]:
+    """The factors whose level is not the control's; a factor that is gone is no change of its own.
+
+    One that the control has not, as it is under another level, is compared with its own control.
+    """
+    before = {name: control.get(name, study.factors[name].control) for name in levels}
+    return [name for name in levels if levels[name] != before[name]]
+
+
 def cell_name(study: Study, control: Levels, levels: Levels) -> str:
     """A cell's slug: ``no-<factor>`` where a part is left out, else ``<factor>-<level>`` joined.
 
     Where the control is without a part, the cell is called after what it gets.
     """
-    changed = [name for name in levels if levels[name] != control[name]]
+    changed = changes(study, control, levels)
     if study.design == "leave_one_out" and len(changed) == 1:
         factor = study.factors[changed[0]]
         if levels[changed[0]] == factor.absent and not factor.adds:
             return f"no-{changed[0]}"
     return "__".join(f"{name}-{levels[name]}" for name in changed)
-
-
-def _leave_one_out(study: Study) -> list[Levels]:
-    control = _controls(study)
-    return [control] + [control | {name: _absent(study, name)} for name in study.factors]
-
-
-def _add_one_in(study: Study) -> list[Levels]:
-    bare, full = {}, {}
-    for name, factor in study.factors.items():
-        ends = (factor.control, _absent(study, name))
-        bare[name], full[name] = ends if factor.adds else ends[::-1]
-    return [bare] + [bare | {name: full[name]} for name in study.factors]
-
-
-def _one_at_a_time(study: Study) -> list[Levels]:
-    control = _controls(study)
-    return [control] + [
-        control | {name: level}
-        for name, factor in study.factors.items()
-        for level in factor.levels
-        if level != factor.control
-    ]
-
-
-def _full_factorial(study: Study) -> list[Levels]:
-    """Two levels (present, removed) of a factor that names what is removed, else all of them."""
-    options = [_crossed(factor) for factor in study.factors.values()]
-    count = 1
-    for levels in options:
-        count *= len(levels)
-    if count > MAX_CELLS:
-        raise InvalidInput(
-            f"design full_factorial: {count} cells of {len(options)} factors, at most {MAX_CELLS}; "
-            "choose fewer factors (--factors a,b)"
-        )
-    return [dict(zip(study.factors, levels, strict=True)) for levels in itertools.product(*options)]
-
-
-_DESIGNS: dict[str, Callable[[Study], list[Levels]]] = {
-    "leave_one_out": _leave_one_out,
-    "add_one_in": _add_one_in,
-    "one_at_a_time": _one_at_a_time,
-    "full_factorial": _full_factorial,
-}
-
-
-def _controls(study: Study) -> Levels:
-    return {name: factor.control for name, factor in study.factors.items()}
-
-
-def _crossed(factor: Factor) -> list[str]:
-    if factor.absent is not None:
-        return [factor.control, factor.absent]
-    return sorted(factor.levels, key=lambda level: level != factor.control)
-
-
-def _absent(study: Study, name: str) -> str:
-    factor = study.factors[name]
-    if factor.absent is None:
-        raise InvalidInput(
-            f"factors.{name}: {len(factor.levels)} levels and none named as 'removed', which "
-            f"{study.design} needs; name one of {', '.join(factor.levels)}, or use the design "
-            "one_at_a_time"
-        )
-    return factor.absent
 
 
 def _labelled(where: str, recipe: R, changes: Mapping[str, Any]) -> R:

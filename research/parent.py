@@ -15,10 +15,12 @@ from typing import Any
 
 import yaml
 
+from research import designs
 from research.data.folds import used
 from research.planning import Plan, PlannedRun, own_params
 from research.registry import sources
 from research.spec import flatten
+from research.study import Study
 from research.tracking import Status, Tracker, experiment_name, lease
 from research.tracking.recording import describe
 
@@ -119,6 +121,7 @@ def plan_content(plan: Plan) -> dict[str, Any]:
         "study_hash": plan.study_hash,
         "profile": plan.profile,
         "design": plan.study.design,
+        "generators": _generators(plan.study),
         "resolved": dict(plan.resolved),
         "seeds": list(plan.study.seeds),
         "folds": plan.study.folds,
@@ -144,6 +147,10 @@ def plan_content(plan: Plan) -> dict[str, Any]:
         ],
         "runs": [_entry(run) for run in plan.runs],
     }
+
+
+def _generators(study: Study) -> list[str] | None:
+    return designs.generators(study) if study.design == "fractional_factorial" else None
 
 
 def merged(content: dict[str, Any], before: dict[str, Any] | None) -> dict[str, Any]:

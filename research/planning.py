@@ -94,7 +94,7 @@ def prepare(
     with origin.locating():
         study = _located(study, location)
         cells = complete_cells(study, design.cells(study), location.source)
-        _check_differ(cells)
+        _check_differ(study, cells)
     data = {cell.name: load(location, read_params(cell.recipe)) for cell in cells}
     folds = None
     with origin.locating():
@@ -132,13 +132,13 @@ def _located(study: Study, location: Location) -> Study:
     return study.model_copy(update={"base": study.base.model_copy(update={"data": data})})
 
 
-def _check_differ(cells: tuple[Cell, ...]) -> None:
+def _check_differ(study: Study, cells: tuple[Cell, ...]) -> None:
     """Refuses a contrast that is the control under another name."""
     control, *others = cells
     problems = []
     for cell in others:
         if cell.role == "contrast" and cell.recipe == control.recipe:
-            changed = [name for name, level in cell.levels.items() if level != control.levels[name]]
+            changed = design.changes(study, control.levels, cell.levels)
             place = f"factors.{changed[0]}.levels.{cell.levels[changed[0]]}"
             problems.append(f"{place}: changes nothing: the cell '{cell.name}' is the control")
     if problems:

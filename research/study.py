@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -16,11 +17,23 @@ from pydantic import (
 )
 
 from research.errors import InvalidInput, findings, suggest
-from research.spec import Frozen, Number, Recipe, content_hash
+from research.spec import Frozen, Integer, Number, Recipe, content_hash
 
 Slug = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]*$", max_length=60)]
 # Cells join factor and level by "-" and their pairs by "__", so a level holds no "__".
 Level = Annotated[str, Field(pattern=r"^[a-z0-9]+([_.][a-z0-9]+)*$", max_length=40)]
+
+
+Levels = dict[str, str]  # factor to level
+
+
+def _listed(value: Any) -> Any:
+    """A level, or several, as several."""
+    return (value,) if isinstance(value, str) else value
+
+
+# Factors to the levels that are meant; one level may stand by itself.
+Where = dict[Slug, Annotated[tuple[Level, ...], BeforeValidator(_listed), Field(min_length=1)]]
 
 
 class Factor(Frozen):
@@ -33,6 +46,11 @@ class Factor(Frozen):
     levels: dict[Level, JsonValue] = Field(min_length=2)
     control: Level
     removed: Level | None = None
+    under: Where = Field(
+        default_factory=dict,
+        description="Other factors and the levels of theirs under which alone this one exists, as "
+        "the strength of a part that is there.",
+    )
     about: str = ""
 
     @model_validator(mode="after")
@@ -157,6 +175,23 @@ class Variant(Frozen):
     folds: FoldsOrNone | None = None
 
 
+class FractionOf(Frozen):
+    """How much of a full factorial is run: so many cells, or as few as a resolution allows."""
+
+    resolution: Literal[3, 4, 5] | None = Field(
+        None,
+        description="3: main effects are aliased with interactions of two factors; 4, the default: "
+        "these with each other only; 5: neither.",
+    )
+    cells: Integer | None = Field(None, ge=2, description="A power of 2.")
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.resolution is not None and self.cells is not None:
+            raise ValueError("gives both a resolution and a number of cells; give one")
+        return self
+
+
 # What of a study does not change what it asks.
 NO_QUESTION = {"title", "about", "seeds", "save", "profiles", "variants", "extends"}
 
@@ -182,8 +217,22 @@ class Study(Frozen):
     context: dict[Slug, dict[str, JsonValue]] = Field(
         {}, description="Cells outside the family of contrasts: name to the paths they set."
     )
-    design: Literal["leave_one_out", "add_one_in", "one_at_a_time", "full_factorial"] = (
-        "leave_one_out"
+    design: Literal[
+        "leave_one_out",
+        "add_one_in",
+        "one_at_a_time",
+        "full_factorial",
+        "fractional_factorial",
+        "explicit",
+    ] = "leave_one_out"
+    fraction: FractionOf = Field(FractionOf(), description="Of the design fractional_factorial.")
+    cells: tuple[dict[Slug, Level], ...] = Field(
+        (),
+        description="Of the design explicit: the levels that each cell has; those of other "
+        "factors are the control's.",
+    )
+    exclude: tuple[Where, ...] = Field(
+        (), description="Levels of factors that cannot be together; cells with all of them are not."
     )
     seeds: Seeds = (1, 2, 3, 4, 5)
     folds: Folds | None = Field(
@@ -195,6 +244,11 @@ class Study(Frozen):
     metric: Literal["test/accuracy", "test/macro_f1", "test/balanced_accuracy"] = "test/accuracy"
     margin: Number = Field(0.01, gt=0, lt=1)
     alpha: Number = Field(0.05, gt=0, lt=0.5)
+    method: Literal["paired_t_holm", "blocked_dunnett"] = Field(
+        "paired_t_holm",
+        description="blocked_dunnett takes one variance for all cells: it finds more, and errs "
+        "more often where one cell varies more than the others.",
+    )
     save: Literal["best", "all", "none"] = "best"
     profiles: Profiles = Profiles()
     variants: dict[Slug, Variant] = Field(
@@ -202,15 +256,49 @@ class Study(Frozen):
     )
 
     @model_validator(mode="after")
-    def _check_variants(self) -> Self:
-        for variant, form in self.variants.items():
-            for name, level in form.levels.items():
-                place = f"variants.{variant}.levels.{name}"
+    def _check_levels(self) -> Self:
+        """Every level that is named elsewhere than at its factor is one of that factor's."""
+        named: list[tuple[str, Mapping[str, tuple[str, ...]]]] = [
+            (f"variants.{variant}.levels", {n: (one,) for n, one in form.levels.items()})
+            for variant, form in self.variants.items()
+        ]
+        named += [
+            (f"cells.{number}", {name: (level,) for name, level in cell.items()})
+            for number, cell in enumerate(self.cells, 1)
+        ]
+        named += [(f"exclude.{number}", rule) for number, rule in enumerate(self.exclude, 1)]
+        named += [(f"factors.{name}.under", one.under) for name, one in self.factors.items()]
+        for place, levels in named:
+            for name, several in levels.items():
                 if name not in self.factors:
-                    raise ValueError(f"{place}: no such factor{suggest(name, self.factors)}")
-                if level not in self.factors[name].levels:
-                    known = self.factors[name].levels
-                    raise ValueError(f"{place}: no level '{level}'{suggest(level, known)}")
+                    text = f"no such factor{suggest(name, self.factors)}"
+                    raise ValueError(f"{place}.{name}: {text}")
+                known = self.factors[name].levels
+                for level in several:
+                    if level not in known:
+                        text = f"no level '{level}'{suggest(level, known)}"
+                        raise ValueError(f"{place}.{name}: {text}")
+        return self
+
+    @model_validator(mode="after")
+    def _check_nesting(self) -> Self:
+        for name in self.factors:
+            seen, above = {name}, list(self.factors[name].under)
+            while above:
+                parent = above.pop()
+                if parent == name:
+                    raise ValueError(f"factors.{name}.under: it is under itself")
+                if parent not in seen:
+                    seen.add(parent)
+                    above += self.factors[parent].under
+        return self
+
+    @model_validator(mode="after")
+    def _check_design(self) -> Self:
+        if self.design == "explicit" and not self.cells:
+            raise ValueError("design explicit: needs cells, as in cells: [{mixup: absent}]")
+        if self.cells and self.design != "explicit":
+            raise ValueError(f"cells: are of the design explicit, not of {self.design}")
         return self
 
     def replaced(self, **changes: Any) -> Self:

@@ -21,7 +21,9 @@ INSIDE = {
     "project": set(),
     "spec": {"errors"},
     "study": {"errors", "spec"},
-    "design": {"errors", "spec", "study"},
+    "fractions": {"errors"},
+    "designs": {"errors", "fractions", "study"},
+    "design": {"designs", "errors", "spec", "study"},
     "stats": {"errors"},
     "registry": PURE,
     "validation": {"errors", "spec", "study", "design", "registry"},
@@ -62,7 +64,7 @@ INSIDE = {
         *("errors", "spec", "study", "design", "data", "project", "registry", "request"),
         *("tracking", "validation", "arithmetic", "inspection"),
     },
-    "parent": {"data", "planning", "registry", "spec", "tracking"},
+    "parent": {"data", "designs", "planning", "registry", "spec", "study", "tracking"},
     "weights": {"checkpoint", "planning", "project", "tracking"},
     "execution": {
         *("arithmetic", "errors", "executors", "parent", "planning", "project", "provenance"),
@@ -81,8 +83,8 @@ INSIDE = {
         *("request", "run"),
     },
     "reporting": {
-        *("data", "errors", "figures", "metrics", "project", "spec", "stats", "study"),
-        *("tracking", "yaml_source"),
+        *("data", "design", "designs", "errors", "figures", "metrics", "project", "spec", "stats"),
+        *("study", "tracking", "yaml_source"),
     },
     "browsing": {"errors", "project", "tracking"},
 }

@@ -37,9 +37,11 @@ def plant(tiny: Study, tmp_path: Path) -> Plant:
         seeds: int = 5,
         change: Callable[[str, int, dict[str, Any]], None] = lambda cell, seed, entry: None,
         synthetic: bool = True,
+        **asked: Any,
     ) -> tuple[Tracker, Project]:
         tracker = MemoryTracker()
-        made = cells(tiny)
+        study = tiny.replaced(**asked)
+        made = cells(study)
         tags = {"kind": "study", "study": "tiny", "study_hash": "a" * 32}
         parent = tracker.create("ablate/tiny", "tiny", tags)
         generator = np.random.default_rng(0)
@@ -72,7 +74,7 @@ def plant(tiny: Study, tmp_path: Path) -> Plant:
             "study": "tiny",
             "study_hash": "a" * 32,
             "profile": "quick",
-            "design": "leave_one_out",
+            "design": study.design,
             "resolved": {"precision": "fp32", "memory_format": "contiguous"},
             "seeds": list(range(1, seeds + 1)),
             "data": {
@@ -94,7 +96,7 @@ def plant(tiny: Study, tmp_path: Path) -> Plant:
             "runs": entries,
         }
         tracker.files[parent]["plan.json"] = json.dumps(plan).encode()
-        text = yaml.safe_dump(tiny.model_dump(mode="json"), sort_keys=False)
+        text = yaml.safe_dump(study.model_dump(mode="json"), sort_keys=False)
         tracker.files[parent]["study.yaml"] = text.encode()
         return tracker, Project(tmp_path)
 
@@ -151,6 +153,29 @@ class Checker(HTMLParser):
                 self.outside.append(value)
         if "id" in found:
             self.ids.append(str(found["id"]))
+
+
+def test_a_factorial_is_told_by_its_terms(plant: Plant) -> None:
+    truth = {"control": 0.7, "smoothing-absent": 0.7}
+    truth |= {"batch_norm-absent": 0.6, "batch_norm-absent__smoothing-absent": 0.6}
+    made = reporting.report("tiny", *plant(truth, design="full_factorial"))
+    table = made.effects.set_index("cell")
+    assert list(table.index) == ["batch_norm", "smoothing", "batch_norm__smoothing"]
+    assert list(table["kind"]) == ["main", "main", "interaction"]
+    assert table.loc["batch_norm", "verdict"] == "hurts"
+    assert table.loc["batch_norm", "d_parameters"] == -50  # of four cells, one the control
+    assert [row["term"] for row in made.terms][2] == "batch_norm x smoothing"
+    assert "batch_norm absent (on average over the other factors) hurts" in made.sentences[0]
+    page = made.html.read_text()
+    assert "<h2>Terms</h2>" in page and "aliased with" not in page
+
+
+def test_an_interaction_is_told_as_one(plant: Plant) -> None:
+    truth = dict.fromkeys(["control", "smoothing-absent", "batch_norm-absent"], 0.75)
+    truth["batch_norm-absent__smoothing-absent"] = 0.5
+    made = reporting.report("tiny", *plant(truth, seeds=10, design="full_factorial"))
+    assert made.effects["verdict"].tolist() == ["hurts"] * 3
+    assert "the two together give test accuracy less than the sum" in made.sentences[2]
 
 
 def test_the_page_is_one_file_that_fetches_and_runs_nothing(plant: Plant) -> None:

@@ -19,7 +19,8 @@ def ablate(
     design: Annotated[
         str | None,
         typer.Option(
-            help="leave_one_out, add_one_in, one_at_a_time or full_factorial; else the study's."
+            help="leave_one_out, add_one_in, one_at_a_time, full_factorial or "
+            "fractional_factorial; else the study's."
         ),
     ] = None,
     factors: Annotated[str | None, typer.Option(help="Only these factors: a,b")] = None,

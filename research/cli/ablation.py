@@ -13,6 +13,7 @@ from research.ablation import carry_out
 from research.cli import console, heading
 from research.cli.progress import StudyProgress
 from research.cli.report import print_report
+from research.design import changes
 from research.executors import Event
 from research.planning import Plan, PlannedRun, prepare
 from research.project import Project
@@ -147,10 +148,10 @@ def _changes(plan: Plan, name: str) -> str:
     control, cell = plan.cells[0], next(c for c in plan.cells if c.name == name)
     if cell.role == "context" and not cell.levels:
         return "context, outside the contrasts"
+    before = {name: factor.control for name, factor in plan.study.factors.items()} | control.levels
     changed = [
-        f"{factor}: {control.levels[factor]} → {level}"
-        for factor, level in cell.levels.items()
-        if level != control.levels[factor]
+        f"{factor}: {before[factor]} → {cell.levels[factor]}"
+        for factor in changes(plan.study, control.levels, cell.levels)
     ]
     same = _same_as(plan, name)
     return "; ".join(changed) + (f" (the same runs as {same})" if same else "") or "–"

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from research.data import SPLITS, Splits
 from research.data.location import Location
+from research.designs import fraction_of, generators
 from research.planning import Plan
 from research.reporting import wording
 from research.spec import Recipe
@@ -16,6 +17,7 @@ if TYPE_CHECKING:  # these import torch, which a finished study spares
     from research.single import Ready
 
 SYNTHETIC = "          SYNTHETIC faces: for trying the program out, no result about people"
+ROMAN = {3: "III", 4: "IV", 5: "V", 6: "VI", 7: "VII", 8: "VIII"}
 STATES = {
     "finished": "is finished: its scores are shown again (--fresh trains it anew)",
     "begun": "was begun and stopped: goes on where it was",
@@ -37,6 +39,10 @@ def of_plan(plan: Plan) -> list[str]:
         *_data(plan.location, plan.control_data, recipe, folds=study.folds is not None),
         _input(recipe),
     ]
+    if study.design == "fractional_factorial":
+        resolution = fraction_of(study).resolution
+        told = f"resolution {ROMAN.get(resolution or 0, resolution)}" if resolution else "all cells"
+        lines.append(f"fraction  {told}: {', '.join(generators(study)) or 'nothing is left out'}")
     stale = [run for run in plan.runs if run.state == "stale"]
     if stale:
         lines.append(f"stale     {len(stale)} runs were made by other code; they are run again")

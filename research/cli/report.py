@@ -24,6 +24,15 @@ COLUMNS = {
     "macs": "MACs",
     "epoch_s": "s/epoch",
 }
+TERM_COLUMNS = {
+    "level": "level",
+    "n": "n",
+    "effect": "effect",
+    "interval": "95 % interval",
+    "p": "p adj.",
+    "verdict": "verdict",
+    "mde": "detectable",
+}
 STYLES = {"hurts": "red", "helps": "green", "equivalent": "blue"}
 
 
@@ -72,6 +81,17 @@ def print_report(made: Report, project: Project) -> None:
         table.add_row(row["cell"], *(row[column] for column in COLUMNS), style=style)
     out.print(table)
     out.print()
+    if made.terms:
+        terms = Table(box=None, pad_edge=False, header_style="bold")
+        terms.add_column("term")
+        for column, title in TERM_COLUMNS.items():
+            left = column in ("verdict", "level")
+            terms.add_column(title, justify="left" if left else "right")
+        for row in made.terms:
+            style = STYLES.get(row["verdict"], "")
+            terms.add_row(row["term"], *(row[column] for column in TERM_COLUMNS), style=style)
+        out.print(terms)
+        out.print()
     for sentence in made.sentences:
         out.print(sentence, markup=False)
     out.print()

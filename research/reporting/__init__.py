@@ -16,7 +16,7 @@ from research.project import Project
 from research.reporting import pictures, wording
 from research.reporting.effects import cells_table, context, effects, effects_table
 from research.reporting.frame import LOOKS, Frame, find_parent, read_frame
-from research.reporting.page import cell_rows, page
+from research.reporting.page import cell_rows, page, term_rows
 from research.stats import Effect
 from research.tracking import Point, Tracker
 
@@ -34,6 +34,7 @@ class Report:
     cells: pd.DataFrame
     runs: pd.DataFrame
     rows: list[dict[str, str]]  # the table of cells, as text
+    terms: list[dict[str, str]]  # that of a factorial's terms
     sentences: list[str]
     notes: list[str]
     synthetic: bool
@@ -82,6 +83,7 @@ def report(name: str, tracker: Tracker, project: Project) -> Report:
         cells=cells,
         runs=frame.runs,
         rows=cell_rows(cells, found, other),
+        terms=term_rows(found),
         sentences=[wording.sentence(effect, frame) for effect in found],
         notes=missing + wording.cautions(frame),
         synthetic=frame.synthetic,

@@ -10,8 +10,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from research.design import changes
+from research.designs import is_crossed
 from research.reporting.frame import Frame
-from research.stats import Effect, many_to_one, mean_and_sd
+from research.stats import Effect, Term, factorial, many_to_one, mean_and_sd
 
 COLUMNS = [
     "kind",
@@ -48,7 +50,9 @@ COSTS = {"parameters": "model/parameters", "macs": "model/macs", "epoch_s": "epo
 
 
 def effects(frame: Frame) -> list[Effect]:
-    """Every contrast of a study on its primary metric."""
+    """Every comparison of a study on its primary metric: contrasts, or a factorial's terms."""
+    if is_crossed(frame.study):
+        return _terms(frame)
     return _against_control(frame, [cell["name"] for cell in frame.cells("contrast")])
 
 
@@ -110,18 +114,75 @@ def _against_control(frame: Frame, names: Sequence[str]) -> list[Effect]:
     cells = ["control", *names]
     study = frame.study
     scores = frame.table(cells, study.metric)
-    found = correct(frame, cells) if study.metric == "test/accuracy" else None
-    right, clusters = found if found is not None else (None, None)
+    right, clusters = _answers(frame, cells)
     judged = many_to_one(
-        scores, correct=right, clusters=clusters, margin=study.margin, alpha=study.alpha
+        scores,
+        correct=right,
+        clusters=clusters,
+        margin=study.margin,
+        alpha=study.alpha,
+        method=study.method,
     )
     return [_named(frame, name, effect) for name, effect in zip(names, judged, strict=True)]
+
+
+def _terms(frame: Frame) -> list[Effect]:
+    """Main effects, then interactions of two factors; each named by its factors."""
+    cells = frame.cells("control", "contrast")
+    names = [cell["name"] for cell in cells]
+    factors = list(frame.study.factors)
+    levels = [list(dict.fromkeys(cell["levels"][name] for cell in cells)) for name in factors]
+    settings = [
+        [known.index(cell["levels"][name]) for name, known in zip(factors, levels, strict=True)]
+        for cell in cells
+    ]
+    right, clusters = _answers(frame, names)
+    found = factorial(
+        frame.table(names, frame.study.metric),
+        settings,
+        correct=right,
+        clusters=clusters,
+        margin=frame.study.margin,
+        alpha=frame.study.alpha,
+    )
+    costs = {
+        name: np.array([_cost(frame, cell, metric) for cell in names])
+        for name, metric in COSTS.items()
+    }
+    return [
+        replace(
+            effect,
+            cell="__".join(_pairs(term, factors, levels)),
+            factor=" ".join(factors[one] for one in term.factors),
+            level=" ".join(levels[f][at] for f, at in zip(term.factors, term.levels, strict=True)),
+            d_parameters=float(term.weights @ costs["parameters"]),
+            d_macs=float(term.weights @ costs["macs"]),
+            d_epoch_s=float(term.weights @ costs["epoch_s"]),
+        )
+        for term, effect in found
+    ]
+
+
+def _pairs(term: Term, factors: Sequence[str], levels: Sequence[Sequence[str]]) -> list[str]:
+    """A term's factors, with the level where a factor has more than two."""
+    return [
+        factors[f] if len(levels[f]) == 2 else f"{factors[f]}-{levels[f][at]}"
+        for f, at in zip(term.factors, term.levels, strict=True)
+    ]
+
+
+def _answers(
+    frame: Frame, cells: Sequence[str]
+) -> tuple[NDArray[np.bool_] | None, NDArray[np.int64] | None]:
+    """What is known image by image, where the metric is a mean over images."""
+    found = correct(frame, cells) if frame.study.metric == "test/accuracy" else None
+    return (found.right, found.clusters) if found is not None else (None, None)
 
 
 def _named(frame: Frame, name: str, effect: Effect) -> Effect:
     """An effect with its cell, what was changed there, and what that changes in cost."""
     levels = {cell["name"]: cell["levels"] for cell in frame.plan["cells"]}
-    changed = [f for f, level in levels[name].items() if level != levels["control"].get(f)]
+    changed = changes(frame.study, levels["control"], levels[name])
     more = {
         cost: _cost(frame, name, metric) - _cost(frame, "control", metric)
         for cost, metric in COSTS.items()

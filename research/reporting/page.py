@@ -15,6 +15,7 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from research import figures
+from research.designs import fraction_of
 from research.reporting import pictures, wording
 from research.reporting.effects import Answers, correct
 from research.reporting.frame import Frame
@@ -67,6 +68,9 @@ def page(
             ("Validation loss", _drawn(pictures.curves(frame, "val/loss"))),
         ],
         cells=cell_rows(cells, effects, context),
+        terms=term_rows(effects),
+        generators=frame.plan.get("generators"),
+        aliases=_aliases(frame),
         classes=frame.classes,
         per_class=_per_class(frame),
         confusions=_confusions(frame),
@@ -144,6 +148,26 @@ def cell_rows(
     return rows
 
 
+def term_rows(effects: Sequence[Effect]) -> list[dict[str, str]]:
+    """The table of a factorial's terms, as text; empty of other designs."""
+    return [
+        {
+            "term": " x ".join(effect.cell.split("__")),
+            "kind": effect.kind,
+            "level": effect.level,
+            "n": str(effect.n),
+            "effect": wording.points(effect.effect),
+            "interval": wording.interval(effect.low, effect.high),
+            "together": wording.interval(effect.low_adjusted, effect.high_adjusted),
+            "p": wording.p_text(effect.p_adjusted),
+            "verdict": effect.verdict,
+            "mde": wording.percent(effect.mde),
+        }
+        for effect in effects
+        if effect.kind != "contrast"
+    ]
+
+
 def _per_class(frame: Frame) -> list[dict[str, Any]]:
     rows = []
     names = [f"test/f1/{name}" for name in frame.classes] + ["test/macro_f1"]
@@ -188,6 +212,22 @@ def _runs(frame: Frame) -> list[dict[str, str]]:
             }
         )
     return rows
+
+
+def _aliases(frame: Frame) -> list[tuple[str, str]]:
+    """Of a fraction: each main effect and interaction, and what cannot be told from it."""
+    if frame.study.design != "fractional_factorial":
+        return []
+    names = list(frame.study.factors)
+    return [
+        (_product(names, term), " = ".join(_product(names, other) for other in others))
+        for term, others in fraction_of(frame.study).aliases().items()
+        if others
+    ]
+
+
+def _product(names: Sequence[str], members: Sequence[int]) -> str:
+    return " x ".join(names[one] for one in members)
 
 
 def _rests(frame: Frame) -> list[tuple[str, str]]:

@@ -70,26 +70,60 @@ def metric_name(metric: str) -> str:
     return metric.replace("/", " ").replace("_", " ").replace("f1", "F1")
 
 
+def named(effect: Effect) -> str:
+    """What a comparison is called in a sentence."""
+    factors, levels = effect.factor.split(), effect.level.split()
+    parts = [f"{name} {level}" for name, level in zip(factors, levels, strict=True)]
+    if effect.kind == "main":
+        return f"{parts[0]} (on average over the other factors)"
+    return f"{' with '.join(parts)} (interaction)" if effect.kind == "interaction" else effect.cell
+
+
+def _together(effect: Effect, frame: Frame) -> str:
+    """What an interaction came to: how much more or less two changes do than each by itself."""
+    metric = metric_name(frame.study.metric)
+    bounds = (
+        f"95 % interval {interval(effect.low, effect.high)}, adjusted p {p_text(effect.p_adjusted)}"
+    )
+    if effect.n < MIN_SEEDS:
+        return f"{named(effect)}: {points(effect.effect)} points of {metric}; no verdict yet."
+    if effect.verdict in ("hurts", "helps"):
+        how = "less" if effect.effect < 0 else "more"
+        return (
+            f"{named(effect)}: the two together give {metric} {how} than the sum of each alone, by "
+            f"{points(2 * effect.effect)} points; as an effect {points(effect.effect)} ({bounds})."
+        )
+    if effect.verdict == "equivalent":
+        margin = percent(frame.study.margin)
+        return f"{named(effect)}: none beyond ±{margin} points ({bounds})."
+    return (
+        f"{named(effect)} is not decided: {points(effect.effect)} points ({bounds}); one of "
+        f"{percent(effect.mde)} points would be found in 4 of 5 studies."
+    )
+
+
 def sentence(effect: Effect, frame: Frame) -> str:
-    """What one contrast came to, in a sentence."""
+    """What one comparison came to, in a sentence."""
+    if effect.kind == "interaction" and effect.n:
+        return _together(effect, frame)
     what = f"{metric_name(frame.study.metric)} by {points(effect.effect)} points"
     bounds = (
         f"95 % interval {interval(effect.low, effect.high)}, adjusted p {p_text(effect.p_adjusted)}"
     )
     if effect.n == 0:
-        return f"{effect.cell}: no finished pair of runs yet."
+        return f"{named(effect)}: no finished pair of runs yet."
     if effect.n < MIN_SEEDS:
         seeds = f"{effect.n} seed{'s' if effect.n > 1 else ''}"
-        return f"{effect.cell}: changes {what}; no verdict under {MIN_SEEDS} seeds ({seeds})."
+        return f"{named(effect)}: changes {what}; no verdict under {MIN_SEEDS} seeds ({seeds})."
     if effect.verdict in ("hurts", "helps"):
         small = ", but within the margin: negligible" if effect.negligible else ""
-        return f"{effect.cell} {effect.verdict}: it changes {what} ({bounds}){small}."
+        return f"{named(effect)} {effect.verdict}: it changes {what} ({bounds}){small}."
     margin = percent(frame.study.margin)
     if effect.verdict == "equivalent":
-        return f"{effect.cell} makes no difference beyond ±{margin} points ({bounds})."
+        return f"{named(effect)} makes no difference beyond ±{margin} points ({bounds})."
     return (
-        f"{effect.cell} is not decided: {points(effect.effect)} points ({bounds}); with these runs "
-        f"an effect of {percent(effect.mde)} points would be found in 4 of 5 studies."
+        f"{named(effect)} is not decided: {points(effect.effect)} points ({bounds}); with these "
+        f"runs an effect of {percent(effect.mde)} points would be found in 4 of 5 studies."
     )
 
 
