@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import OrderedDict
 
+import numpy as np
 import torch
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
@@ -15,7 +16,7 @@ from research.data import Splits
 from research.data.cache import kept
 from research.losses import build_loss
 from research.models import build_model
-from research.preprocess import apply_once, are_slow, steps_once
+from research.preprocess import Images, Steps, apply_once, is_slow, steps_once
 from research.spec import Recipe, RunSpec
 from research.training import Resident, State
 
@@ -77,6 +78,22 @@ def view_of(recipe: Recipe) -> View:
     return View(size, channels, recipe.preprocess, recipe.augment, canvas)  # type: ignore[arg-type]
 
 
+def preprocessed(images: Images, steps: Steps) -> tuple[Images, dict[str, float]]:
+    """Images through the steps that are done once, and the share that each slow one changed.
+
+    A slow step looks for something, and leaves an image as it is where it does not find it.
+    """
+    shares = {}
+    for name, params in steps_once(steps).items():
+        one = {name: params}
+        made = kept(images, one, apply_once) if is_slow(name) else apply_once(images, one)
+        if is_slow(name):
+            pairs = zip(images, made, strict=True)
+            shares[name] = float(np.mean([not np.array_equal(*pair) for pair in pairs]))
+        images = made
+    return images, shares
+
+
 def resident(splits: Splits, name: str, recipe: Recipe, device: torch.device) -> Resident:
     """One split of a recipe's images, preprocessed, on the device; the last few are kept."""
     once = steps_once(recipe.preprocess)  # type: ignore[arg-type]
@@ -84,8 +101,7 @@ def resident(splits: Splits, name: str, recipe: Recipe, device: torch.device) ->
     part = [recipe.data.params[param] for param in ("folds", "fold")]
     key = json.dumps([splits.digest, name, len(split), part, list(once.items()), str(device)])
     if key not in _kept:
-        images = split.images
-        images = kept(images, once, apply_once) if are_slow(once) else apply_once(images, once)
+        images, _ = preprocessed(split.images, once)
         _kept[key] = Resident.put(images, split.labels, device, split.soft_labels)
         while len(_kept) > KEPT_SPLITS:
             _kept.popitem(last=False)

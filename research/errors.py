@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -54,6 +55,9 @@ def findings(error: ValidationError, model: type[BaseModel]) -> list[tuple[str, 
             text = f"no such field{suggest(place[-1], choices)}"
         elif item["type"] == "missing":
             text = "is required and not given"
+        elif item["type"] == "literal_error" and isinstance(item["input"], str):
+            known = re.findall(r"'([^']*)'", str(item["ctx"]["expected"]))
+            text = f"no such choice {given}{suggest(item['input'], known)}"
         else:
             text = item["msg"].removeprefix("Value error, ")
             text = text[0].lower() + text[1:]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -13,6 +15,7 @@ from research.errors import InvalidInput
 from research.project import Project
 from research.studies import Origin, load_study
 from research.study import Study
+from research.validation import complete_cells
 
 
 @dataclass(frozen=True)
@@ -50,18 +53,36 @@ def find_study(
     except InvalidInput as error:
         problems += error.problems
     profile = request.profile or ("quick" if location.synthetic else "full")
+    origin = replace(origin, asked=_asked(study, profile, request))
     for step in _steps(study, profile, request):
         try:
             with origin.locating():
                 study = step(study)
         except InvalidInput as error:
             problems += error.problems
-    if problems:
+    if problems:  # and what a further look finds, so that all is told at once
+        with contextlib.suppress(InvalidInput):
+            settings = design.cells(study)
+            try:
+                with origin.locating():
+                    complete_cells(study, settings, location.source)
+            except InvalidInput as error:
+                problems += error.problems
         raise InvalidInput(*problems)
-    asked = dict.fromkeys(getattr(study.profiles, profile).set, f"profiles.{profile}.set")
+    return study, origin, location
+
+
+def _asked(study: Study, profile: str, request: Request) -> dict[str, str]:
+    """The paths that are set on a study's base, each with the place or option that sets it."""
+    asked: dict[str, str] = {}
+    if request.variant in study.variants:
+        form = study.variants[request.variant]
+        asked |= dict.fromkeys(form.set, f"variants.{request.variant}.set")
+    asked |= dict.fromkeys(getattr(study.profiles, profile).set, f"profiles.{profile}.set")
+    asked |= {} if request.design is None else {"design": "--design"}
+    asked |= {} if request.seeds is None else {"seeds": "--seeds"}
     asked |= {} if request.epochs is None else {"training.epochs": "--epochs"}
-    asked |= dict.fromkeys(request.changes, "--set")
-    return study, replace(origin, asked=asked), location
+    return asked | dict.fromkeys(request.changes, "--set")
 
 
 def _steps(
@@ -87,7 +108,13 @@ def _steps(
     if request.epochs is not None:
         epochs = {"training.epochs": request.epochs}
         yield lambda study: design.with_base(study, epochs, "--epochs:")
-    yield lambda study: design.with_base(study, request.changes)
+    # One by one, so that the rest is looked at too where one is wrong; whole references first.
+    for path, value in sorted(request.changes.items(), key=lambda change: change[0].count(".")):
+        yield functools.partial(_set, path=path, value=value)
+
+
+def _set(study: Study, *, path: str, value: Any) -> Study:
+    return design.with_base(study, {path: value})
 
 
 def whereabouts(request: Request, name: str, project: Project) -> Location:

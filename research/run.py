@@ -14,14 +14,13 @@ import torch
 
 from research import figures
 from research.arithmetic import Arithmetic, reproducible, threads
-from research.assembly import assemble, resident
+from research.assembly import assemble, preprocessed, resident
 from research.checkpoint import Checkpoint
 from research.data import Splits
 from research.data.folds import used
 from research.evaluation import Predictions, pack, predict_split, scores, select_best
 from research.inspection import count
 from research.metrics import confusion, per_class
-from research.preprocess import changed
 from research.provenance import git_state, hardware, versions
 from research.records import Epoch, Step
 from research.spec import RunSpec, flatten
@@ -151,8 +150,7 @@ def _test_once(spec: RunSpec, splits: Splits, state: State, place: Place, log: R
     }
     single = predict_split(state, test, None, number) if views else None
     values = scores(predictions["test"], single, splits)
-    seen = test.images.permute(0, 2, 3, 1).cpu().numpy()
-    shares = changed(splits.test.images, seen, spec.preprocess)  # type: ignore[arg-type]
+    _, shares = preprocessed(splits.test.images, spec.preprocess)  # type: ignore[arg-type]
     values |= {f"preprocess/{name}": share for name, share in shares.items()}
     tags = {"diverged": "true"} if state.diverged else {}
     log.result({**values, **_selected(state), "best_epoch": state.best}, tags)

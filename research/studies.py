@@ -16,6 +16,7 @@ from research import registry
 from research.errors import InvalidInput, findings, suggest
 from research.project import Project, shipped_studies
 from research.registry import Entry
+from research.spec import Recipe
 from research.study import Study
 from research.yaml_source import Lines, parse_yaml, read_yaml
 
@@ -45,11 +46,13 @@ class Origin:
         bare = place.removeprefix("base.")
         for path, setter in self.asked.items():
             if bare == path or bare.startswith(f"{path}."):
+                if setter == f"--{path}":
+                    return f"--{problem}"
                 if setter.startswith("--"):
                     return f"{setter} {problem.removeprefix('base.')}"
                 place = f"{setter}.{path}"
         found = self._find(place)
-        if found is None and problem.startswith(f"{place}:"):  # of a recipe by itself
+        if found is None and place.split(".")[0] in Recipe.model_fields:  # a recipe by itself
             found = self._find(f"base.{place}")
         return f"{found[0]}:{found[1]}: {problem}" if found else problem
 

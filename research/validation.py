@@ -29,6 +29,7 @@ REGISTRIES: dict[str, Registry[Any]] = {
     "preprocess": registry.preprocessing,
     "augment": registry.augmentations,
 }
+MAX_TILED = 48  # pixels a side of the smallest images in use; a tile has two at least
 Problem = tuple[str, str]  # dotted path in a spec, what is wrong there
 
 
@@ -49,7 +50,8 @@ def complete(recipe: Recipe, source: str) -> tuple[Recipe, list[Problem]]:
     changes["data"], found = _complete_data(recipe, source)
     problems += found
     done = recipe.model_copy(update=changes)
-    return done, problems or _check_folds(done) + _check_crops(done)
+    later = (_check_folds, _check_crops, _check_channels, _check_strengths)
+    return done, problems or [problem for check in later for problem in check(done)]
 
 
 def complete_cells(study: Study, cells: Iterable[Cell], source: str) -> tuple[Cell, ...]:
@@ -68,12 +70,20 @@ def _with_digests(kind: Registry[Any], ref: Ref) -> Ref:
     """A reference with the digest of every file that it names, by which the file is known."""
     params = dict(ref.params)
     for name in kind.entry(ref.name).declared.get("files", ()):
-        file = Path(str(params[name])).expanduser()
+        file = _file_of(Path(str(params[name])).expanduser(), ref.name)
         if params[name] is not None and file.is_file():
             with file.open("rb") as stream:
                 digest = hashlib.file_digest(stream, "sha256").hexdigest()[:32]
             params |= {name: str(file.resolve()), f"{name}_digest": digest}
     return Ref(name=ref.name, params=params)
+
+
+def _file_of(path: Path, name: str) -> Path:
+    """A file, or of a folder the one that is called after a component, such as resnet50.pth."""
+    if not path.is_dir():
+        return path
+    stem = name.rpartition("/")[2]
+    return next((file for file in sorted(path.iterdir()) if file.stem == stem), path)
 
 
 def _complete_steps(field: str, steps: dict[str, Any]) -> tuple[dict[str, Any], list[Problem]]:
@@ -151,6 +161,37 @@ def _check_crops(recipe: Recipe) -> list[Problem]:
         problems.append(("augment.five_crop", cure))
     if "crop" in recipe.augment and not (recipe.augment["crop"] or {}).get("padding"):
         problems.append(("augment.crop", f"{cure}, or padding"))
+    return problems
+
+
+def _check_channels(recipe: Recipe) -> list[Problem]:
+    """Scaling takes one number, or one a channel."""
+    channels = recipe.data.params["channels"]
+    return [
+        (
+            f"preprocess.normalize.{name}",
+            f"{len(value)} numbers for {channels} channel{'s' if channels != 1 else ''}; give one, "
+            "or one a channel",
+        )
+        for name, value in (recipe.preprocess.get("normalize") or {}).items()
+        if isinstance(value, list) and len(value) not in (1, channels)
+    ]
+
+
+def _check_strengths(recipe: Recipe) -> list[Problem]:
+    """Numbers that only together make no sense."""
+    problems = []
+    erasing: dict[str, Any] = recipe.augment.get("erasing") or {}
+    if erasing and erasing["scale_min"] > erasing["scale_max"]:
+        text = f"{erasing['scale_min']} is more than scale_max, {erasing['scale_max']}"
+        problems.append(("augment.erasing.scale_min", text))
+    if (recipe.augment.get("resized_crop") or {}).get("scale") == 0:
+        problems.append(("augment.resized_crop.scale", "0 leaves no pixel; give more, up to 1"))
+    tiles: Any = (recipe.preprocess.get("clahe") or {}).get("tiles", 1)
+    if tiles * 2 > MAX_TILED:
+        problems.append(
+            ("preprocess.clahe.tiles", f"{tiles} a side; give at most {MAX_TILED // 2}")
+        )
     return problems
 
 

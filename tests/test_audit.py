@@ -226,7 +226,9 @@ def test_the_commands_run_as_a_user_runs_them(tmp_path: Path, project: Project) 
     words[4:] = ["inspect", str(file), "--set", "model=x"]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     assert done.returncode == 2
-    assert done.stderr == "error: --set model: only data.params.NAME is of a data set\n"
+    assert done.stderr == (
+        "error: --set model: a data set takes its own parameters only, as in data.params.side=64\n"
+    )
 
 
 def test_a_person_s_name_leads_nowhere(tmp_path: Path) -> None:

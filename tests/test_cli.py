@@ -46,7 +46,7 @@ def test_a_study_from_the_first_command_to_the_last(call: Call, project: Project
     code, out, err = call("ablate", "tiny", *INLINE)
     assert code == 0
     assert "SYNTHETIC" in out and "no-batch_norm" in out and "report.html" in out
-    assert "profile   quick: 3 cells x 3 seeds" in err and "[9/9]" in err
+    assert ": 3 cells x 3 seeds" in err and "[9/9]" in err
     assert "\x1b[" not in out + err
 
     code, out, err = call("ablate", "tiny", *INLINE, "--json")
@@ -119,7 +119,7 @@ def test_a_dry_run_tells_everything_and_tracks_nothing(call: Call, project: Proj
         (("ablate", "tiny", "--set", "model.param.width=1"), "did you mean 'model.params.width'?"),
         (("ablate", "tiny", "--set", "training.epochs=" + "9" * 5000), "--set training.epochs"),
         (("report", "x'y"), "no such study was run"),
-        (("train", "tiny", "--seed", "-1"), "seed: input should be greater than or equal to 0"),
+        (("train", "tiny", "--seed", "-1"), "--seed: input should be greater than or equal to 0"),
         (("report", "tiny"), "no such study was run"),
         (("train", "alexnt"), "did you mean 'alexnet'?"),
         (("ui", "--port", "0"), "give 1 to 65535"),
@@ -188,7 +188,7 @@ def test_a_dry_run_of_one_run_says_what_it_is_and_tracks_nothing(
     asked = ("train", "tiny", "--epochs", "1", "--set", "loss.params.label_smoothing=0.2")
     code, out, _ = call(*asked, "--dry-run")
     assert code == 0 and not connect(project).find()
-    for words in ("recipe    tiny", "profile   quick: 1 epoch, seed 1", "is new", "about"):
+    for words in ("recipe    tiny", ": 1 epoch, seed 1", "is new", "about"):
         assert words in out
     plan = json.loads(call(*asked, "--dry-run", "--json")[1])
     assert plan["spec"]["loss"]["params"]["label_smoothing"] == 0.2  # though a factor's
@@ -208,6 +208,17 @@ def test_a_mistake_is_blamed_on_whoever_made_it(call: Call, project: Project, co
     file.write_text(TINY.replace("{width: 0.05,", "{widht: 0.05,"))
     _, _, err = call(command, "tiny")
     assert "tiny.yaml:6: " in err and "model.params.widht: the model" in err
+    empty = project.root / "faces" / "happy" / "a.png"
+    empty.parent.mkdir(parents=True)
+    empty.write_bytes(b"")
+    own = "size: 63, channels: 1, train_images: 140, val_images: 42, test_images: 70"
+    file.write_text(TINY.replace(own, "size: 63, channels: 1"))
+    _, _, err = call(command, "tiny", "--data", str(project.root / "faces"))
+    assert f"error: {empty}: is not a readable image: is empty" in err
+    normal = ("--set", "preprocess.normalize.mean=[0.5, 0.5]")
+    file.write_text(TINY)
+    _, _, err = call(command, "tiny", *normal)
+    assert "preprocess.normalize.mean: 2 numbers for 1 channel; give one" in err
     profile = "profiles:\n  quick:\n    set:\n      model.params.widht: 1\n"
     file.write_text(TINY + profile)
     _, _, err = call(command, "tiny")

@@ -437,12 +437,36 @@ def test_the_real_csv_and_npz_are_the_same_data(real_data: Path, tmp_path: Path)
     assert json.dumps(npz.class_counts().tolist()) == "[100, 100, 100, 100, 100, 100, 100]"
 
 
-@pytest.mark.parametrize("top", [65535, 4095, 200])
-def test_sixteen_bits_are_scaled_alike_whatever_is_in_them(tmp_path: Path, top: int) -> None:
-    deep = np.linspace(0, top, 64 * 64).astype(np.uint16).reshape(64, 64)
-    Image.fromarray(deep).save(tmp_path / "deep.png")
-    pixels = images.read_image(tmp_path / "deep.png")
-    np.testing.assert_array_equal(pixels[..., 0], np.rint(deep / 257).astype(np.uint8))
+@pytest.mark.parametrize(
+    ("top", "white"), [(65535, 65535), (5000, 65535), (4000, 4095), (200, 255)]
+)
+def test_images_of_sixteen_bits_are_scaled_alike_by_the_depth_of_the_set(
+    tmp_path: Path, top: int, white: int
+) -> None:
+    files = []
+    for number, most in enumerate((top, top // 2)):
+        deep = np.linspace(0, most, 64 * 64).astype(np.uint16).reshape(64, 64)
+        files.append(tmp_path / f"{number}.png")
+        Image.fromarray(deep).save(files[-1])
+    read, _ = images.read_images(files, None, "here")
+    for pixels, most in zip(read, (top, top // 2), strict=True):
+        deep = np.linspace(0, most, 64 * 64).astype(np.uint16).reshape(64, 64)
+        np.testing.assert_array_equal(
+            pixels[..., 0], np.rint(deep / (white / 255)).astype(np.uint8)
+        )
+
+
+def test_a_lying_image_is_not_squashed(tmp_path: Path) -> None:
+    square = Image.new("L", (60, 40))
+    square.paste(255, (10, 10, 20, 20))
+    square.save(tmp_path / "a.png")
+    turned = square.transpose(Image.Transpose.ROTATE_90)
+    exif = turned.getexif()
+    exif[0x0112] = 6
+    turned.save(tmp_path / "b.png", exif=exif)
+    read, found = images.read_images([tmp_path / "a.png", tmp_path / "b.png"], None, "here")
+    assert read.shape == (2, 40, 60, 1) and found["sizes"] == {"40x60": 2}
+    assert all((image > 128).sum() == 100 for image in read)
 
 
 def test_more_than_sixteen_bits_are_refused(tmp_path: Path) -> None:
@@ -474,7 +498,7 @@ def test_files_that_are_no_images_are_passed_over_and_counted(
     root = write_folder(tmp_path / "images", faces, ("train", "test"))
     (root / "train" / "happy" / "notes.txt").write_text("x")
     research.load_data(root)
-    assert "happy: 1 files that are no images are passed over" in caplog.text
+    assert "happy: no images, and passed over: notes.txt" in caplog.text
 
 
 def test_persons_are_not_divided_by_a_split_of_our_own(tmp_path: Path, faces: Faces) -> None:

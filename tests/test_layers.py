@@ -27,7 +27,7 @@ INSIDE = {
     "stats": {"errors"},
     "registry": PURE,
     "validation": {"errors", "spec", "study", "design", "registry"},
-    "studies": {"errors", "study", "registry", "project", "yaml_source"},
+    "studies": {"errors", "spec", "study", "registry", "project", "yaml_source"},
     "metrics": set(),
     "records": set(),
     "figures": set(),
@@ -52,14 +52,14 @@ INSIDE = {
     "tracking": {"errors", "project"},
     "run": {
         *("arithmetic", "assembly", "checkpoint", "data", "evaluation", "figures", "inspection"),
-        *("metrics", "preprocess", "provenance", "records", "spec", "tracking", "training"),
+        *("metrics", "provenance", "records", "spec", "tracking", "training"),
     },
     "runner": {
         *("arithmetic", "data", "errors", "project", "provenance", "records", "registry", "run"),
         "tracking",
     },
     "executors": {"errors", "registry", "tracking"},
-    "request": {"data", "design", "errors", "project", "studies", "study"},
+    "request": {"data", "design", "errors", "project", "studies", "study", "validation"},
     "planning": {
         *("errors", "spec", "study", "design", "data", "project", "registry", "request"),
         *("tracking", "validation", "arithmetic", "inspection"),

@@ -233,7 +233,7 @@ def test_some_classes_alone_are_kept_in_the_set_s_order(tmp_path: Path) -> None:
         (["happy"], "data.params.only: .*at least 2"),
         (["happy", "sad", "hapy"], "has no class 'hapy'; did you mean 'happy'"),
         (["happy", "happy", "sad"], "'happy' stands twice"),
-        (["happy", "happiness", "sad"], "'happy' and 'happiness' both mean the class 'happy'"),
+        (["happy", "HAPPY", "sad"], "only: 'happy' and 'HAPPY' are both 'happy'; name each"),
         ("happy", "only: .*list"),
     ],
 )
@@ -247,7 +247,7 @@ def test_classes_that_cannot_be_kept_are_told(tmp_path: Path, only: object, word
     [
         ({"val_fraction": 0.0}, r"val_fraction: .*greater than 0, not 0\.0"),
         ({"test_fraction": 1.0}, r"test_fraction: .*less than 1"),
-        ({"holdout": "person"}, "holdout: .*'persons', 'images' or 'last'"),
+        ({"holdout": "person"}, "holdout: no such choice .*did you mean 'persons'"),
         ({"val_fraction": 0.6, "test_fraction": 0.5}, "nothing is left to train on"),
     ],
 )
@@ -320,6 +320,68 @@ def test_a_table_may_bring_its_splits(tmp_path: Path) -> None:
     (place / "labels.csv").write_text("\n".join(lines).replace(",valid", ",vlaid"))
     with pytest.raises(InvalidInput, match="split 'vlaid'; did you mean 'valid'"):
         research.load_data(place)
+
+
+def test_splits_of_a_table_may_be_the_folders_of_its_images(tmp_path: Path) -> None:
+    place = layouts.table(tmp_path / "data")
+    lines = (place / "labels.csv").read_text().splitlines()
+    made = [lines[0]]
+    for number, line in enumerate(lines[1:]):
+        part = ("train", "train", "test")[number // 7 % 3]
+        name = line.split(",")[0]
+        found = next(place.rglob(Path(name).name))
+        (place / part).mkdir(exist_ok=True)
+        found.rename(place / part / found.name)
+        made.append(line.replace(name, f"{part}/{found.name}"))
+    (place / "labels.csv").write_text("\n".join(made))
+    data = research.load_data(place)
+    assert data.own == ("train", "test") and len(data.test) == 28
+
+
+def test_a_list_beside_folders_of_classes_is_no_table_of_labels(tmp_path: Path) -> None:
+    place = layouts.split_folders(tmp_path / "data")
+    digest = research.load_data(place).digest
+    (place / "list.csv").write_text("image,width\na.jpg,48\n")
+    assert locate(str(place)).source == "folder" and research.load_data(place).digest == digest
+
+
+def test_votes_without_images_of_a_split_have_it_held_out(tmp_path: Path) -> None:
+    file = layouts.ferplus(tmp_path / "data")
+    images, votes = file.with_name("fer2013.csv"), file
+    for one in (images, votes):
+        one.write_text(one.read_text().replace("PublicTest", "Training"))
+    data = research.load_data(votes)
+    assert data.own == ("train", "test") and len(data.val)
+
+
+@pytest.mark.parametrize("name", ["FER2013.CSV", "Train.csv", "fer2013new.csv"])
+def test_a_folder_is_read_as_the_table_that_stands_in_it(tmp_path: Path, name: str) -> None:
+    if name == "fer2013new.csv":
+        file = layouts.ferplus(tmp_path / "data")
+        file.with_name("fer2013.csv").rename(tmp_path / "data" / "fer2013.npz.csv")
+    else:
+        file = layouts.pixels(tmp_path / "data" / name, "emotion,pixels,Usage")
+    assert locate(str(tmp_path / "data")).path == file.resolve()
+
+
+def test_persons_of_whom_no_image_is_kept_are_no_folds(tmp_path: Path) -> None:
+    place = layouts.jaffe(tmp_path / "persons")
+    for file in sorted(place.glob("KA.*")):
+        if file.name.split(".")[1][:2] != "AN":
+            file.unlink()
+    few = research.load_data(place, only=["happy", "sad"])
+    assert len(few.persons) == len(layouts.SUBJECTS) - 1 == count_of(few, "subjects")
+    told = set(np.concatenate([getattr(few, split).groups for split in SPLITS]).tolist())
+    assert told == set(range(len(few.persons)))
+
+
+def test_a_class_of_the_set_goes_before_a_known_spelling(tmp_path: Path) -> None:
+    place = layouts.class_folders(tmp_path / "data")
+    (place / "faces" / "angry").rename(place / "faces" / "con")
+    assert research.load_data(place, aliases={"con": "con"}, only=["con", "happy"]).classes == (
+        "con",
+        "happy",
+    )
 
 
 def test_votes_become_classes_or_probabilities(tmp_path: Path) -> None:

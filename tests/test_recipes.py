@@ -10,14 +10,17 @@ import pytest
 import torch
 
 from research import design
+from research.cli import heading, single
 from research.data.cache import load
 from research.data.location import locate
 from research.errors import InvalidInput
+from research.inspection import count
 from research.models import shape_only
 from research.planning import read_params
 from research.project import Project, shipped_studies
 from research.request import Request, find_study
 from research.run import Job, Place, run
+from research.single import make_ready
 from research.spec import Recipe, value_at
 from research.studies import default_study, load_study, read_study, study_names
 from research.tracking import Tracked
@@ -151,6 +154,25 @@ def test_every_recipe_trains(name: str, project: Project) -> None:
     made = trained(control, project)
     assert 0 <= made.metrics["test/accuracy"] <= 1
     assert ("test/accuracy_single_view" in made.metrics) == (study.base.test.views != "single")
+
+
+@pytest.mark.parametrize(("name", "variant"), [form for form in FORMS if form[1]])
+def test_every_form_of_a_recipe_can_be_asked_of_train_by_name(
+    name: str, variant: str, project: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What the command line makes of it: the heading is of the form, the spec is what it sets."""
+    changes = SMALL | {"training.precision": "fp32", "training.memory_format": "contiguous"}
+    if name == "s4_transfer":  # which downloads, as published
+        changes |= {"model.params.weights": None, "data.params.size": 32}
+    request = Request(data="embedded", profile="quick", variant=variant, changes=changes)
+    study, _, profile, spec = single.control(name, 1, request, project)
+    ready = make_ready(spec, request, project, MemoryTracker())
+    cost = count(ready.spec, len(ready.splits.classes))
+    text = "\n".join(heading.of_run(study, profile, variant, ready, cost))
+    assert f"variant   {variant}" in text and f"recipe    {name}" in text
+    for path, value in load_study(name, project)[0].variants[variant].set.items():
+        if path not in changes:
+            assert value_at(ready.spec, path) == value
 
 
 @pytest.mark.parametrize("name", LAYOUTS)

@@ -39,6 +39,8 @@ def show_plan(
     tracker = connect(project, create=False)
     plan = prepare(name, request, project, tracker)
     crew = crew_of(executor, workers, request.device)
+    if plan.todo:
+        console.err().print("measuring a few steps of each cell ...")
     cost = cost_of(plan, request, crew)
     if as_json:
         console.print_json(plan_as_json(plan, cost))

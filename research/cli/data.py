@@ -139,7 +139,8 @@ def _load(source: str, changes: list[str] | None) -> Splits:
         if path.startswith(PREFIX) and "." not in path.removeprefix(PREFIX):
             params[path.removeprefix(PREFIX)] = value
         else:
-            problems.append(f"--set {path}: only {PREFIX}NAME is of a data set")
+            text = f"a data set takes its own parameters only, as in {PREFIX}side=64"
+            problems.append(f"--set {path}: {text}")
     if problems:
         raise InvalidInput(*problems)
     return load_data(source, **params)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from research.data import SPLITS, Splits
 from research.data.location import Location
@@ -34,11 +34,13 @@ def of_plan(plan: Plan) -> list[str]:
     recipe = plan.cells[0].recipe
     lines = [
         _titled("study", study),
-        f"profile   {plan.profile}: {len(plan.cells)} cells x {len(study.seeds)} seeds{folds}, "
-        f"{_epochs(recipe)}, {study.design.replace('_', ' ')}",
+        f"profile   {plan.profile}{_nothing(study, plan.profile)}: {len(plan.cells)} cells x "
+        f"{len(study.seeds)} seeds{folds}, {_epochs(recipe)}, {study.design.replace('_', ' ')}",
         *_data(plan.location, plan.control_data, recipe, folds=study.folds is not None),
         _input(recipe),
     ]
+    if study.folds is None and getattr(study.profiles, plan.profile).folds == "none":
+        lines.append(f"folds     none in the {plan.profile} profile: one split for all runs")
     if study.design == "fractional_factorial":
         resolution = fraction_of(study).resolution
         told = f"resolution {ROMAN.get(resolution or 0, resolution)}" if resolution else "all cells"
@@ -49,21 +51,20 @@ def of_plan(plan: Plan) -> list[str]:
     return lines
 
 
-def of_run(study: Study, profile: str, variant: str | None, ready: Ready, cost: Cost) -> list[str]:
-    """Of a single run: the control of a study."""
+def of_run(study: Study, profile: str, variant: str, ready: Ready, cost: Cost) -> list[str]:
+    """Of a single run: the control of a study; ``variant`` is its form, with what is told of it."""
     spec = ready.spec
     lines = [
         _titled("recipe", study),
-        f"profile   {profile}: {_epochs(spec)}, seed {spec.seed}",
+        f"profile   {profile}{_nothing(study, profile)}: {_epochs(spec)}, seed {spec.seed}",
         *_data(ready.location, ready.splits, spec, folds=False),
         _input(spec),
         f"net       {spec.model.name}: {wording.amount(cost.parameters)} parameters, "
         f"{wording.amount(cost.macs)} MACs an image",
         f"run       {STATES[ready.state]}",
     ]
-    if variant is not None:
-        about = study.variants[variant].about
-        lines.insert(1, f"variant   {variant}" + (f": {about}" if about else ""))
+    if variant:
+        lines.insert(1, f"variant   {variant}")
     if study.folds is not None:
         lines.append("folds     of the study are left out: this is one run, of one split")
     return lines
@@ -72,6 +73,13 @@ def of_run(study: Study, profile: str, variant: str | None, ready: Ready, cost: 
 def _epochs(recipe: Recipe) -> str:
     count = recipe.training.epochs
     return f"{count} epoch{'s' if count != 1 else ''}"
+
+
+def _nothing(study: Study, profile: str) -> str:
+    """That a study does not say what this size of it is."""
+    own = getattr(study.profiles, profile)
+    silent = own == type(own)() and profile == "quick"
+    return " (of which the study says nothing)" if silent else ""
 
 
 def _titled(what: str, study: Study) -> str:
@@ -85,8 +93,8 @@ def _data(location: Location, splits: Splits, recipe: Recipe, *, folds: bool) ->
         persons = f" of {len(splits.persons)} persons" if splits.persons else ""
         aside = "; splits of its own are set aside" if len(splits.own) > 1 else ""
         sizes = f"{sum(counts.values()):,} images{persons}{aside}"
-    params = recipe.data.params
-    if params["train_limit"]:
+    params: dict[str, Any] = dict(recipe.data.params)
+    if params["train_limit"] and params["train_limit"] < counts["train"]:
         sizes += f", at most {params['train_limit']:,} for training"
     if params["eval_limit"]:
         sizes += f", {params['eval_limit']:,} for each of validation and test"

@@ -42,16 +42,19 @@ def add_to(app: typer.Typer) -> None:
 
 
 def report(
-    study: Annotated[str, typer.Argument(help="A study's name, or a parent run's id.")],
+    study: Annotated[str, typer.Argument(help="A study's name or file, or a parent run's id.")],
     as_json: options.Json = False,
 ) -> None:
     """Rebuilds a study's report from its tracked runs alone."""
     from research import reporting
     from research.cli import console
     from research.project import Project
+    from research.studies import load_study
     from research.tracking.database import connect
 
     project = Project.find()
+    if study.endswith((".yaml", ".yml")):
+        study = load_study(study, project)[0].name
     made = reporting.report(study, connect(project, create=False), project)
     if as_json:
         console.print_json(made.as_json())

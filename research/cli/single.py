@@ -34,13 +34,14 @@ SHOWN = (
 def show_plan(name: str, seed: int, request: Request, *, as_json: bool) -> None:
     """Prints what would be trained and what it would cost; tracks nothing."""
     project = Project.find()
-    study, origin, profile, spec = _control(name, seed, request, project)
+    study, origin, profile, spec = control(name, seed, request, project)
     with origin.locating():
         ready = make_ready(spec, request, project, connect(project, create=False))
     training = ready.spec.training
     device = find_device(request.device)
     seconds = None
     if ready.state != "finished":
+        console.err().print("measuring a few steps ...")
         arithmetic = Arithmetic(device, training.precision, training.memory_format)  # type: ignore[arg-type]
         seconds = estimate_run_s(ready.spec, ready.splits, arithmetic)
     if as_json:
@@ -67,7 +68,7 @@ def show_plan(name: str, seed: int, request: Request, *, as_json: bool) -> None:
 def conduct(name: str, seed: int, request: Request, *, as_json: bool) -> None:
     """Trains the control of a study, prints its scores."""
     project = Project.find()
-    study, origin, profile, spec = _control(name, seed, request, project)
+    study, origin, profile, spec = control(name, seed, request, project)
     try:
         with origin.locating():
             done = _train(study, profile, spec, request, project)
@@ -82,7 +83,7 @@ def conduct(name: str, seed: int, request: Request, *, as_json: bool) -> None:
     _print(done, project, as_json=as_json)
 
 
-def _control(
+def control(
     name: str, seed: int, request: Request, project: Project
 ) -> tuple[Study, Origin, str, RunSpec]:
     """A study's name and what is asked to the study, where it was read, its profile, its control.
@@ -95,9 +96,13 @@ def _control(
     with origin.locating():
         recipe = design.cells(alone)[0].recipe
     try:
-        spec = design.seeded(recipe.override(request.changes), seed)
+        changed = recipe.override(request.changes)
     except InvalidInput as error:
         raise InvalidInput(*(f"--set {problem}" for problem in error.problems)) from None
+    try:
+        spec = design.seeded(changed, seed)
+    except InvalidInput as error:
+        raise InvalidInput(*(f"--{problem}" for problem in error.problems)) from None
     asked = {**origin.asked, **dict.fromkeys(request.changes, "--set")}
     profile = request.profile or ("quick" if location.synthetic else "full")
     return study, replace(origin, asked=asked), profile, spec
@@ -105,7 +110,7 @@ def _control(
 
 def _heading(study: Study, profile: str, request: Request, ready: Ready) -> list[str]:
     cost = count(ready.spec, len(ready.splits.classes))
-    return heading.of_run(study, profile, request.variant, ready, cost)
+    return heading.of_run(study, profile, request.variant or "", ready, cost)
 
 
 def _train(study: Study, profile: str, spec: RunSpec, request: Request, project: Project) -> Done:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from research.data import EMOTIONS, Decoded, Split
+from research.data import EMOTIONS, SPLITS, Decoded, Split
 from research.errors import InvalidInput, suggest
 
 CONTEMPT = "contempt"
@@ -79,28 +79,49 @@ def kept_classes(decoded: Decoded, only: Sequence[str] | None, where: str) -> De
     """
     if only is None:
         return decoded
-    given = Names(None, where).distinct(only)
-    unknown = [name for name in given.values() if name not in decoded.classes]
-    if unknown or len(given) < len(only):
-        raise InvalidInput(
-            *(
-                f"data.params.only: {where} has no class '{name}'{suggest(name, decoded.classes)}"
-                for name in unknown
-            ),
-            *(
-                f"data.params.only: '{name}' stands twice"
-                for name in sorted(given)
-                if list(only).count(name) > 1
-            ),
-        )
-    labels = [label for label, name in enumerate(decoded.classes) if name in given.values()]
-    return replace(
-        decoded,
-        train=_of_labels(decoded.train, labels),
-        val=None if decoded.val is None else _of_labels(decoded.val, labels),
-        test=None if decoded.test is None else _of_labels(decoded.test, labels),
-        classes=tuple(decoded.classes[label] for label in labels),
-    )
+    spelled = Names(None, where)
+    wanted: dict[str, str] = {}
+    problems = []
+    for spelling in only:
+        own = _plain(spelling)
+        name = own if own in decoded.classes else spelled.of(spelling)
+        if name not in decoded.classes:
+            near = suggest(name, decoded.classes)
+            problems.append(f"data.params.only: {where} has no class '{name}'{near}")
+        elif name in wanted:
+            both = f"'{wanted[name]}' and '{spelling}' are both '{name}'"
+            again = f"'{name}' stands twice" if wanted[name] == spelling else both
+            problems.append(f"data.params.only: {again}; name each class once")
+        wanted.setdefault(name, spelling)
+    if problems:
+        raise InvalidInput(*problems)
+    labels = [label for label, name in enumerate(decoded.classes) if name in wanted]
+    splits: dict[str, Split | None] = {name: getattr(decoded, name) for name in SPLITS}
+    kept = {name: None if one is None else _of_labels(one, labels) for name, one in splits.items()}
+    for name, one in kept.items():
+        if one is not None and not len(one):
+            text = f"data.params.only: no image of these classes is in the {name} split of {where}"
+            raise InvalidInput(text)
+    kept, persons = _present(kept, decoded.persons)
+    classes = tuple(decoded.classes[label] for label in labels)
+    return replace(decoded, **kept, classes=classes, persons=persons)  # type: ignore[arg-type]
+
+
+def _present(
+    splits: dict[str, Split | None], persons: tuple[str, ...]
+) -> tuple[dict[str, Split | None], tuple[str, ...]]:
+    """Splits whose groups are numbered anew, and the persons who are on some image."""
+    groups = [one.groups for one in splits.values() if one is not None and one.groups is not None]
+    if not groups:
+        return splits, persons
+    there = np.unique(np.concatenate(groups))
+    renumbered = {
+        name: one
+        if one is None or one.groups is None
+        else replace(one, groups=np.searchsorted(there, one.groups))
+        for name, one in splits.items()
+    }
+    return renumbered, tuple(persons[place] for place in there) if persons else ()
 
 
 def _of_labels(split: Split, labels: Sequence[int]) -> Split:

@@ -53,7 +53,12 @@ def convert(
     where it says nothing. ``side`` is the size in pixels that images are brought to. Raises
     `InvalidInput` where the target exists or its layout cannot hold the set.
     """
-    layout = layout or {".csv": "csv", ".npz": "npz"}.get(target.suffix.lower(), "folders")
+    suffix = target.suffix.lower()
+    if layout is None and suffix in (".txt", ".json", ".yaml", ".parquet", ".zip", ".tar", ".gz"):
+        raise InvalidInput(
+            f"{target}: '{suffix}' is no layout; end it in .csv or .npz, or use --to"
+        )
+    layout = layout or {".csv": "csv", ".npz": "npz"}.get(suffix, "folders")
     _check_target(splits, target, layout)
     splits = _sized(splits, side)
     LAYOUTS[layout].check(splits)

@@ -85,11 +85,13 @@ def ferplus(
     if targets == "probability":
         soft = (known / np.maximum(known.sum(1, keepdims=True), 1)).astype(np.float32)
     everything = Split(seen.images, known.argmax(1).astype(np.int64), soft)
-    train, val, test = (
-        everything.take(np.flatnonzero(kept & (seen.parts == part))) for part in NAMES
+    rows = {part: np.flatnonzero(kept & (seen.parts == part)) for part in NAMES}
+    val, test = (
+        everything.take(rows[part]) if (seen.parts == part).any() else None
+        for part in ("val", "test")
     )
     found = {"sizes": {"48x48": int(kept.sum())}, "modes": {"L": int(kept.sum())}}
-    return Decoded(train, val, test, classes=names, names=NAMES, found=found)
+    return Decoded(everything.take(rows["train"]), val, test, names, NAMES, found=found)
 
 
 def _images(path: Path, images: str | None) -> Path:

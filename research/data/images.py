@@ -12,7 +12,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, ImageOps
 
 from research.data import Found
 from research.errors import InvalidInput
@@ -20,6 +20,7 @@ from research.errors import InvalidInput
 SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".pgm", ".ppm"}
 MAX_SIDE = 8192
 MOST_DEEP = 65535  # of 16 bits
+DEPTHS = (255, 1023, 4095)  # of 8, 10 and 12
 MAX_DEFAULT_SIDE = 256  # of images of several sizes, where nobody says what they are brought to
 MAX_BYTES = 8 * 1024**3
 log = logging.getLogger("research")
@@ -31,7 +32,10 @@ def image_files(folder: Path) -> list[Path]:
     files = [file for file in files if file.is_file()]
     found = [file for file in files if is_image(file)]
     if others := len(files) - len(found):
-        log.warning("%s: %d files that are no images are passed over", folder, others)
+        names = [file.name for file in files if file not in found]
+        more = " ..." if others > 3 else ""
+        text = "%s: no images, and passed over: %s%s"
+        log.warning(text, folder, ", ".join(names[:3]), more)
     return found
 
 
@@ -82,7 +86,8 @@ def read_images(
             f"{MAX_BYTES / 1e9:.0f} GB; bring them to a smaller size: --set data.params.side=96"
         )
     images = np.empty((len(files), height, width, channels), dtype=np.uint8)
-    problems = _fill(images, files)
+    deep = [file for file, mode in zip(files, modes, strict=True) if mode.startswith("I")]
+    problems = _fill(images, files, _brightest(deep, where))
     if problems:
         raise InvalidInput(*problems)
     found = {"sizes": Counter(map(_text, shapes)), "modes": Counter(modes)}
@@ -98,10 +103,13 @@ def merged(parts: Sequence[Found]) -> Found:
     return {name: dict(counts.most_common()) for name, counts in total.items()}
 
 
-def read_image(file: Path) -> NDArray[np.uint8]:
-    """An image file to ``(H, W, C)``, C = 1 for grey and 3 for colour; raises `InvalidInput`."""
+def read_image(file: Path, white: int = MOST_DEEP) -> NDArray[np.uint8]:
+    """An image file to ``(H, W, C)``, C = 1 for grey and 3 for colour; raises `InvalidInput`.
+
+    ``white`` is what is white in an image of more than 8 bits.
+    """
     with _opened(file) as image:
-        pixels = _eight_bits(image)
+        pixels = _eight_bits(image, white)
     return pixels[..., None] if pixels.ndim == 2 else pixels
 
 
@@ -122,7 +130,10 @@ def _looked_at(files: Sequence[Path]) -> tuple[list[tuple[int, int]], list[str]]
     for file in files:
         try:
             with _opened(file) as image:
-                shapes.append((image.height, image.width))
+                upright = (image.height, image.width)
+                # EXIF's orientations from 5 on lie on their side.
+                lying = image.getexif().get(ExifTags.Base.Orientation, 1) >= 5
+                shapes.append(upright[::-1] if lying else upright)
                 modes.append(image.mode)
         except InvalidInput as error:
             problems += error.problems
@@ -132,12 +143,29 @@ def _looked_at(files: Sequence[Path]) -> tuple[list[tuple[int, int]], list[str]]
     return shapes, modes
 
 
-def _fill(images: NDArray[np.uint8] | None, files: Sequence[Path]) -> list[str]:
+def _brightest(deep: Sequence[Path], where: str) -> int:
+    """What is white in files of 16 or 32 bits: many cameras and programs use 8 or 12 of them."""
+    most = 0
+    for file in deep:
+        with contextlib.suppress(InvalidInput), _opened(file) as image:
+            most = max(most, int(np.asarray(image).max()))
+    white = next((one for one in DEPTHS if most <= one), MOST_DEEP)
+    if deep and white < MOST_DEEP:
+        bits = white.bit_length()
+        log.info(
+            "%s: images of 16 bits go up to %d, so they are taken as %d bits", where, most, bits
+        )
+    return white
+
+
+def _fill(
+    images: NDArray[np.uint8] | None, files: Sequence[Path], white: int = MOST_DEEP
+) -> list[str]:
     """Decodes every file into its place, if there is one; what could not be read."""
     problems: list[str] = []
     for place, file in enumerate(files):
         try:
-            pixels = read_image(file)
+            pixels = read_image(file, white)
         except InvalidInput as error:
             problems += error.problems
             continue
@@ -163,7 +191,7 @@ def _opened(file: Path) -> Iterator[Image.Image]:
         raise InvalidInput(f"{file}: is not a readable image: {reason}") from None
 
 
-def _eight_bits(opened: Image.Image) -> NDArray[np.uint8]:
+def _eight_bits(opened: Image.Image, white: int) -> NDArray[np.uint8]:
     """An open image to its pixels, grey or colour, upright; 16 bits are scaled, never cut.
 
     What is see-through shows black.
@@ -176,7 +204,7 @@ def _eight_bits(opened: Image.Image) -> NDArray[np.uint8]:
                 f"{opened.filename}: values from {deep.min()} to {deep.max()}; save it with 8 or "  # type: ignore[attr-defined]
                 "16 bits a pixel"
             )
-        return np.rint(deep / (MOST_DEEP / 255)).astype(np.uint8)
+        return np.rint(deep / (white / 255)).astype(np.uint8)
     if image.has_transparency_data and image.mode != "RGBA":
         image = image.convert("RGBA")
     if image.mode == "RGBA":

@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from research import registry
+from research.data.images import is_image
 from research.errors import InvalidInput, suggest
 
 AUTO = "auto"
 EMBEDDED = "embedded"
 FER2013 = "fer2013"
 # What a folder is read as where one of these stands in it, the most complete first.
-TABLES = ("fer2013.csv", "icml_face_data.csv", "fer2013new.csv", "fer2013.npz")
+TABLES = ("fer2013.csv", "icml_face_data.csv", "fer2013new.csv", "fer2013.npz", "train.csv")
 # Where people keep a set under ./data, the most complete form first.
 PLACES = {
     FER2013: (
@@ -34,6 +35,7 @@ PLACES = {
     "jaffe": ("jaffe", "JAFFE", "jaffedbase"),
     "ckplus": ("CK+48", "ck+48", "ckplus", "CK+"),
 }
+PLAIN = {"fer+": "ferplus", "ck+": "ckplus", **{name: name for name in PLACES}}
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,10 @@ def _automatic(wanted: str, folder: Path) -> Location:
     if wanted not in PLACES:
         raise InvalidInput(f"data 'auto:{wanted}': no such set{suggest(wanted, PLACES)}")
     if chosen := os.environ.get("RESEARCH_DATA"):
-        return _named(chosen, Path.cwd(), "RESEARCH_DATA")
+        try:
+            return _named(chosen, Path.cwd(), "RESEARCH_DATA")
+        except InvalidInput as error:
+            raise InvalidInput(*(f"RESEARCH_DATA: {text}" for text in error.problems)) from None
     if found := _found(wanted, folder):
         return _at(found, "found under ./data")
     known = {FER2013: "FER2013", "ferplus": "FER+", "jaffe": "JAFFE", "ckplus": "CK+"}[wanted]
@@ -82,6 +87,7 @@ def _named(name: str, folder: Path, why: str) -> Location:
     if name == EMBEDDED:
         return Location(EMBEDDED, None, why)
     path = folder / Path(name).expanduser()
+    name = name if path.exists() else PLAIN.get(name.lower(), name)
     if name in PLACES and not path.exists():
         if found := _found(name, folder):
             return _at(found, "found under ./data")
@@ -104,7 +110,7 @@ def _nearest(name: str, path: Path) -> str:
         if found.startswith("; did"):
             return f"{found[:-1]} in {there.resolve()}?"
     near = suggest(name, names) if os.sep not in name and "." not in name else ""
-    return near or f"; names are {', '.join(names)}"
+    return near or f" in {path.parent.resolve()}; names are {', '.join(names)}"
 
 
 def _found(name: str, folder: Path) -> Path | None:
@@ -113,21 +119,53 @@ def _found(name: str, folder: Path) -> Path | None:
 
 
 def _at(path: Path, why: str) -> Location:
-    path = path.resolve()
-    inside = (path / file for file in TABLES)
-    path = next((file for file in inside if file.is_file()), path)
+    path = _inside(path.resolve())
     try:
         source = _source_of(path)
     except OSError as error:
         raise InvalidInput(f"data '{path}': {error.strerror}") from None
     if source is None:
-        known = "; ".join(
-            f"{name}: {registry.sources.entry(name).about}"
-            for name in registry.sources.names()
-            if name != EMBEDDED
+        known = ", ".join(name for name in registry.sources.names() if name != EMBEDDED)
+        raise InvalidInput(
+            f"data '{path}': of no layout that is known: {_seen(path)} (layouts: {known}; the "
+            "README says what each needs)"
         )
-        raise InvalidInput(f"data '{path}': of no layout that is known ({known})")
     return Location(source, path, why)
+
+
+def _seen(path: Path) -> str:
+    """What stands at a path that is of no layout, and what it lacks."""
+    if path.is_file() and path.suffix.lower() == ".csv":
+        with path.open(encoding="utf-8-sig", errors="replace") as stream:
+            header = stream.readline(400).strip()
+        return (
+            f"its columns are {header or 'none'}; a table needs one of files, such as file, path "
+            "or image, and one of labels, such as label, class or emotion; rename them"
+        )
+    if path.is_file():
+        return f"it is no csv and no npz, but '{path.suffix}'"
+    inside = [item for item in sorted(path.iterdir()) if not item.name.startswith(".")]
+    if not inside:
+        return "the folder is empty"
+    images = sum(is_image(item) for item in inside if item.is_file())
+    if images:
+        return f"{images} images right in the folder; put them into a folder for each class"
+    names = ", ".join(item.name for item in inside[:8])
+    return f"it holds {names}{' and more' if len(inside) > 8 else ''}; no images of classes"
+
+
+def _inside(path: Path) -> Path:
+    """The table that a folder is read as, whatever its case; else the path itself."""
+    if not path.is_dir():
+        return path
+    try:
+        files = {item.name.lower(): item for item in path.iterdir() if item.is_file()}
+    except OSError as error:
+        raise InvalidInput(f"data '{path}': {error.strerror}") from None
+    for name in TABLES:
+        if name in files and _source_of(files[name]) in ("fer2013", "ferplus", "npz"):
+            return files[name]
+    return path
 
 
 def _source_of(path: Path) -> str | None:

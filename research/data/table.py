@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import numpy as np
 
 from research.data import PARTS, SPLITS, Decoded, Split
 from research.data.classes import Names, ordered
-from research.data.images import read_images
+from research.data.images import has_images, read_images
 from research.errors import InvalidInput, suggest
 from research.registry import Count, sources
 
@@ -20,6 +21,7 @@ LABEL = ("label", "labels", "class", "emotion", "expression", "category", "targe
 SPLIT = ("split", "usage", "subset", "set", "partition")
 PERSON = ("person", "subject", "identity", "user", "user.id")
 MAX_ROWS = 5_000_000
+log = logging.getLogger("research")
 
 
 def accepts(path: Path) -> bool:
@@ -28,7 +30,17 @@ def accepts(path: Path) -> bool:
     if table is None:
         return False
     header = _header(table)
-    return "pixels" not in header and _column(header, FILE) is not None
+    if "pixels" in header or _column(header, FILE) is None:
+        return False
+    # Beside folders of classes a list of something else is no table of labels.
+    classes = sum(has_images(folder) for folder in _below(table.parent))
+    return _column(header, LABEL) is not None or classes < 2
+
+
+def _below(folder: Path) -> list[Path]:
+    """The folders in a folder, and those in them."""
+    inside = [item for item in folder.iterdir() if item.is_dir()]
+    return inside + [item for one in inside for item in one.iterdir() if item.is_dir()]
 
 
 def reads(path: Path, **params: Any) -> list[Path]:
@@ -50,8 +62,9 @@ def table(
 ) -> Decoded:
     """A csv of file and label (perhaps split and person), its images beside it or in a folder.
 
-    Columns are found by their usual names, or named by the parameters. Labels may have any
-    spelling; ``aliases`` maps others. Raises `InvalidInput` with file, line and value.
+    Columns are found by their usual names, or named by the parameters. Without a column of splits
+    they are those of the folders train, val and test, if all images stand in these. Labels may
+    have any spelling; ``aliases`` maps others. Raises `InvalidInput` with file, line and value.
     """
     named = {"file": file_column, "label": label_column}
     named |= {"split": split_column, "person": person_column}
@@ -67,7 +80,7 @@ def table(
         persons = tuple(map(str, known))
     labels = np.array([classes.index(names.of(row["label"])) for row in rows], dtype=np.int64)
     everything = Split(images, labels, groups=groups)
-    if columns["split"] is None:
+    if columns["split"] is None and not _divided(rows, file):
         return Decoded(everything, None, None, classes, persons=persons, found=found)
     parts = np.array([row["split"] for row in rows])
     splits = {
@@ -78,6 +91,21 @@ def table(
     if train is None:
         raise InvalidInput(f"{file}: no row is of the training split")
     return Decoded(train, splits["val"], splits["test"], classes, persons=persons, found=found)
+
+
+def _divided(rows: list[dict[str, str]], file: Path) -> bool:
+    """Takes the splits from the folders that images stand in, if each stands in one of a split."""
+    found = []
+    for row in rows:
+        folders = Path(row["path"]).relative_to(file.parent.resolve()).parts[:-1]
+        named = [n for n, texts in PARTS.items() if folders and folders[0].lower() in texts]
+        found += named[:1]
+    if len(found) < len(rows):
+        return False
+    for row, name in zip(rows, found, strict=True):
+        row["split"] = name
+    log.info("%s: has no column of splits; they are those of the images' folders", file)
+    return True
 
 
 def _layout(path: Path, params: Mapping[str, Any]) -> tuple[Path, dict[str, int | None]]:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from research.models.attention import attend
 from research.models.layers import ACTIVATIONS, init_weights, map_size, norm
-from research.registry import Fraction, Positive, models
+from research.registry import Count, Fraction, Positive, models
 
 STEM = 96
 CONVS = ((256, 5), (384, 3), (384, 3), (256, 3))  # channels and kernel after the stem
@@ -64,15 +64,17 @@ def alexnet(
     dropout: Fraction = 0.5,
     head: Literal["flatten_mlp", "pool_mlp", "pool_linear"] = "flatten_mlp",
     attention: Literal["none", "cbam", "cbam_published"] = "none",
+    stem_stride: Count = 4,
     width: Positive = 1.0,
+    bias_before_norm: bool = True,
 ) -> nn.Module:
     """The 2012 single-column net: 58.3 M parameters at 227 pixels.
 
     ``width`` scales every convolution; ``attention`` stands after each of them but the first two.
     """
-    act = ACTIVATIONS[activation]
+    act, bias = ACTIVATIONS[activation], bias_before_norm or not batch_norm
     channels = max(1, round(STEM * width))
-    stem = nn.Conv2d(in_channels, channels, 11, stride=4, padding=2)
+    stem = nn.Conv2d(in_channels, channels, 11, stem_stride, padding=2, bias=bias)
     layers: list[nn.Module] = [stem, *norm(channels, batch_norm), act()]
     for number, (full, kernel) in enumerate(CONVS):
         out = max(1, round(full * width))
@@ -80,7 +82,7 @@ def alexnet(
             if local_response_norm:  # section 3.3: k 2, n 5, alpha 1e-4, beta .75
                 layers.append(nn.LocalResponseNorm(5, alpha=1e-4, beta=0.75, k=2.0))
             layers.append(nn.MaxPool2d(3, 2))
-        layers += [nn.Conv2d(channels, out, kernel, padding=kernel // 2)]
+        layers += [nn.Conv2d(channels, out, kernel, padding=kernel // 2, bias=bias)]
         layers += [*norm(out, batch_norm), act()]
         layers += attend(out, attention) if number else []
         channels = out

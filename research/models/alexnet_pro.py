@@ -89,7 +89,7 @@ def alexnet_pro(
     batch_norm: bool = True,
     head: Literal["pool_mlp", "flatten_mlp", "pool_linear"] = "pool_mlp",
     dropout: Fraction = 0.5,
-    activation: Literal["relu", "leaky_relu", "elu", "gelu"] = "relu",
+    activation: Literal["relu", "rrelu", "leaky_relu", "elu", "gelu"] = "relu",
     attention: Literal["none", "cbam", "cbam_published"] = "none",
     stem_channels: Count = 96,
     stem_stride: Count = 4,

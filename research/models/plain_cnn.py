@@ -33,13 +33,15 @@ def plain_cnn(
     head: Literal["flatten_mlp", "pool_mlp", "pool_linear"] = "flatten_mlp",
     attention: Literal["none", "cbam", "cbam_published"] = "none",
     width: Positive = 1.0,
+    bias_before_norm: bool = True,
 ) -> nn.Module:
     """Convolutions of 64 and 256 without padding, fully connected 4096, 1024: 55.7 M parameters."""
     layers: list[nn.Module] = []
     channels = in_channels
     for full, pool in ((64, 2), (256, 3)):
         out = scaled(full, width)
-        layers += [nn.Conv2d(channels, out, 3), *norm(out, batch_norm)]
+        bias = bias_before_norm or not batch_norm
+        layers += [nn.Conv2d(channels, out, 3, bias=bias), *norm(out, batch_norm)]
         layers += [ACTIVATIONS[activation](), *attend(out, attention), nn.MaxPool2d(pool)]
         channels = out
     hidden = Hidden((4096, 1024), (dropout, dropout), activation=ACTIVATIONS[activation])
@@ -69,6 +71,7 @@ def simple_cnn(
     head: Literal["flatten_mlp", "pool_mlp", "pool_linear"] = "flatten_mlp",
     attention: Literal["none", "cbam", "cbam_published"] = "none",
     width: Positive = 1.0,
+    bias_before_norm: bool = True,
 ) -> nn.Module:
     """Convolutions of 32 and 64, fully connected 256: 2.4 M parameters at 48 pixels.
 
@@ -79,7 +82,8 @@ def simple_cnn(
     channels = in_channels
     for full in (32, 64):
         out = scaled(full, width)
-        layers += [nn.Conv2d(channels, out, 3, padding=1), *norm(out, batch_norm)]
+        bias = bias_before_norm or not batch_norm
+        layers += [nn.Conv2d(channels, out, 3, padding=1, bias=bias), *norm(out, batch_norm)]
         layers += [ACTIVATIONS[activation](), *attend(out, attention), nn.MaxPool2d(2)]
         channels = out
     hidden = Hidden((256,), (0.0,), dropout, ACTIVATIONS[activation])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections import OrderedDict
 from pathlib import Path
 from typing import Literal
 
@@ -70,7 +71,7 @@ def torchvision_net(
     import torchvision
 
     builder = torchvision.models.get_model_builder(name)
-    net = builder(weights=None, **_options(builder, name, size, pretrained=weights is not None))
+    net = builder(weights=None, **_options(builder, name, size, weights, in_channels))
     if weights is not None:
         _load(net, weights, name)
     head = _replace_head(net, name, num_classes)
@@ -79,7 +80,9 @@ def torchvision_net(
     return Transfer(net, head, freeze == "backbone")
 
 
-def _options(builder: object, name: str, size: int, *, pretrained: bool) -> dict[str, object]:
+def _options(
+    builder: object, name: str, size: int, weights: str | None, in_channels: int
+) -> dict[str, object]:
     """What a net is built with: its input size where it is built for one, no second head."""
     module = inspect.getmodule(builder)
     assert module is not None
@@ -90,7 +93,10 @@ def _options(builder: object, name: str, size: int, *, pretrained: bool) -> dict
     if name.startswith("maxvit"):
         options["input_size"] = (size, size)
     if "aux_logits" in text:
+        pretrained = weights is not None
         options |= {"aux_logits": pretrained, "init_weights": not pretrained}
+        # Their weights were trained on another scale than ImageNet's mean and deviation.
+        options["transform_input"] = pretrained and in_channels == 3
     return options
 
 
@@ -98,7 +104,13 @@ def _load(net: nn.Module, weights: str, name: str) -> None:
     """Weights from a file, or by torchvision's name, into a net with its published head."""
     own = net.state_dict()
     file = Path(weights).expanduser()
+    if file.is_dir():
+        raise InvalidInput(
+            f"model.params.weights: the folder {file} has no {name}.pth, .pt or .safetensors"
+        )
     state = read_state(file) if file.is_file() else _download(weights, name)
+    if "encoder.pos_embedding" in own and "encoder.pos_embedding" in state:
+        state = _for_size(state, net)
     missing, foreign = sorted(own.keys() - state.keys()), sorted(state.keys() - own.keys())
     shapes = [
         f"{key} {tuple(state[key].shape)}, not {tuple(own[key].shape)}"
@@ -109,10 +121,22 @@ def _load(net: nn.Module, weights: str, name: str) -> None:
         raise InvalidInput(
             f"model.params.weights: {weights} is not of {name}: {_some('lacks', missing)}"
             f"{_some('has besides', foreign)}{_some('has of another shape', sorted(shapes))}"
-            "give the weights of this net"
+            "give the weights of this net, or a folder with a file for each net, such as "
+            f"{name}.pth"
         )
     if not next(net.parameters()).is_meta:
         net.load_state_dict(state)
+
+
+def _for_size(state: dict[str, Tensor], net: nn.Module) -> dict[str, Tensor]:
+    """A vision transformer's weights, its positions brought to the size of this one's images."""
+    from torchvision.models.vision_transformer import interpolate_embeddings
+
+    size, patch = net.image_size, net.patch_size
+    if state["encoder.pos_embedding"].is_meta or not isinstance(size, int):
+        return state
+    made = interpolate_embeddings(size, patch, OrderedDict(state))
+    return dict(made)
 
 
 def read_state(file: Path) -> dict[str, Tensor]:
@@ -125,7 +149,8 @@ def read_state(file: Path) -> dict[str, Tensor]:
             return loaded
         state = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # torch.load raises whatever the bytes make of it
-        reason = str(error).splitlines()[0]
+        reason = "is empty" if file.stat().st_size == 0 else (str(error) or type(error).__name__)
+        reason = reason.splitlines()[0]
         raise InvalidInput(f"model.params.weights: {file} cannot be read: {reason}") from None
     if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
         raise InvalidInput(f"model.params.weights: {file} holds no state of tensors by name")

@@ -36,10 +36,12 @@ def vgg_small(
     head: Literal["flatten_mlp", "pool_mlp", "pool_linear"] = "flatten_mlp",
     attention: Literal["none", "cbam", "cbam_published"] = "none",
     width: Positive = 1.0,
+    bias_before_norm: bool = True,
 ) -> nn.Module:
     """Eight convolutions in three blocks and two layers of 4096: 36.2 M parameters."""
+    bias = bias_before_norm or not batch_norm
     features = _features(
-        VGG_SMALL, in_channels, width, batch_norm, activation, attention, bias=True
+        VGG_SMALL, in_channels, width, batch_norm, activation, attention, bias=bias
     )
     hidden = Hidden((4096, 4096), (0.0, dropout), dropout, ACTIVATIONS[activation])
     return classifier(features, (in_channels, size), num_classes, head, hidden)

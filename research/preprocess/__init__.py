@@ -29,21 +29,9 @@ def steps_once(steps: Steps) -> dict[str, Mapping[str, Any]]:
     }
 
 
-def are_slow(steps: Steps) -> bool:
+def is_slow(name: str) -> bool:
     """Whether a step takes so long that its result is worth keeping on disk."""
-    return any(preprocessing.entry(name).declared.get("slow") for name in steps)
-
-
-def changed(before: Images, after: Images, steps: Steps) -> dict[str, float]:
-    """The share of images that slow steps changed, by the steps' names; empty without such steps.
-
-    A step that looks for something leaves an image as it is where it does not find it.
-    """
-    slow = [name for name in steps_once(steps) if preprocessing.entry(name).declared.get("slow")]
-    if not slow:
-        return {}
-    differ = [not np.array_equal(one, other) for one, other in zip(before, after, strict=True)]
-    return {"-".join(slow): float(np.mean(differ))}
+    return bool(preprocessing.entry(name).declared.get("slow"))
 
 
 def apply_once(images: Images, steps: Steps) -> Images:

@@ -218,6 +218,7 @@ def find_parent(name: str, tracker: Tracker) -> tuple[Tracked, list[Tracked]]:
     raise InvalidInput(
         f"'{name}': no such study was run, and no such parent run; "
         + (f"there are {', '.join(known)}" if known else "nothing was run here yet")
+        + " (research train makes no study)"
     )
 
 
