@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from research import registry
 from research.errors import InvalidInput
@@ -49,10 +49,12 @@ def carry_out(
     plan = prepare(study, request, project, connect(project, create=False))
     crew = 1
     if plan.todo:
-        from research.execution import crew_of  # imports torch, which a finished study spares
+        from research.bite import bites  # these import torch, which a finished study spares
+        from research.execution import crew_of
 
         crew = crew_of(executor, workers, request.device)
         check_sizes(plan)
+        plan = replace(plan, bites=bites(plan))
     tracker = connect(project)
     reconcile(tracker)
     observe(plan)

@@ -9,7 +9,7 @@ import contextlib
 import json
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -142,6 +142,7 @@ def plan_content(plan: Plan) -> dict[str, Any]:
                 "role": cell.role,
                 "levels": cell.levels,
                 "recipe": cell.recipe.model_dump(mode="json"),
+                "bite": asdict(plan.bites[cell.name]) if cell.name in plan.bites else None,
             }
             for cell in plan.cells
         ],
@@ -157,6 +158,9 @@ def merged(content: dict[str, Any], before: dict[str, Any] | None) -> dict[str, 
     """A plan's record with what an earlier one of the same study has of other whole replicates."""
     if before is None:
         return content
+    known = {cell["name"]: cell.get("bite") for cell in before["cells"]}
+    for cell in content["cells"]:
+        cell["bite"] = cell["bite"] or known.get(cell["name"])
     code = {run["cell"]: run["code_today"] for run in content["runs"]}
     here = {run["seed"] for run in content["runs"]}
     other: dict[int, list[dict[str, Any]]] = {}

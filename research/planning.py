@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from research import design
@@ -51,6 +51,14 @@ class PlannedRun:
 
 
 @dataclass(frozen=True)
+class Bite:
+    """What of a cell differs from the control, with how; and which of it no factor is meant to."""
+
+    differs: Mapping[str, str]
+    beyond: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Plan:
     """A study ready to be run; ``resolved`` is what its ``auto`` values stand for."""
 
@@ -64,6 +72,7 @@ class Plan:
     declared_hash: str
     study_hash: str
     command: tuple[str, ...]  # what asks for it again
+    bites: Mapping[str, Bite] = field(default_factory=dict)  # by cell, once they are looked at
 
     @property
     def control_data(self) -> Splits:

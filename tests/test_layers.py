@@ -65,13 +65,18 @@ INSIDE = {
         *("tracking", "validation", "arithmetic", "inspection"),
     },
     "parent": {"data", "designs", "planning", "registry", "spec", "study", "tracking"},
+    "bite": {
+        *("arithmetic", "assembly", "augment", "data", "design", "errors", "inspection"),
+        *("planning", "preprocess", "spec", "study"),
+    },
     "weights": {"checkpoint", "planning", "project", "tracking"},
     "execution": {
         *("arithmetic", "errors", "executors", "parent", "planning", "project", "provenance"),
         *("registry", "request", "run", "runner", "tracking"),
     },
     "ablation": {
-        *("errors", "execution", "executors", "inspection", "parent", "planning", "project"),
+        *("bite", "errors", "execution", "executors", "inspection", "parent", "planning"),
+        "project",
         *("registry", "request", "study", "tracking", "weights"),
     },
     "single": {

@@ -156,9 +156,12 @@ def test_every_recipe_trains(name: str, project: Project) -> None:
     assert ("test/accuracy_single_view" in made.metrics) == (study.base.test.views != "single")
 
 
-@pytest.mark.parametrize(("name", "variant"), [form for form in FORMS if form[1]])
-def test_every_form_of_a_recipe_can_be_asked_of_train_by_name(
-    name: str, variant: str, project: Project, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("name", "variant"),
+    [(name, "published") for name in ("s0_fer2013", "s1_facecnn", "s3_fer_cnn", "s4_transfer")],
+)
+def test_a_form_of_a_recipe_can_be_asked_of_train_by_name(
+    name: str, variant: str, project: Project
 ) -> None:
     """What the command line makes of it: the heading is of the form, the spec is what it sets."""
     changes = SMALL | {"training.precision": "fp32", "training.memory_format": "contiguous"}

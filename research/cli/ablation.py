@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import shlex
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
 import typer
 from rich.table import Table
 
 from research import reporting
-from research.ablation import carry_out
+from research.ablation import carry_out, check_sizes
 from research.cli import console, heading
 from research.cli.progress import StudyProgress
 from research.cli.report import print_report
@@ -40,7 +41,11 @@ def show_plan(
     plan = prepare(name, request, project, tracker)
     crew = crew_of(executor, workers, request.device)
     if plan.todo:
-        console.err().print("measuring a few steps of each cell ...")
+        from research.bite import bites
+
+        console.err().print("comparing cells, measuring a few steps of each ...")
+        check_sizes(plan)
+        plan = replace(plan, bites=bites(plan))
     cost = cost_of(plan, request, crew)
     if as_json:
         console.print_json(plan_as_json(plan, cost))
@@ -50,6 +55,8 @@ def show_plan(
         out.print(line, markup=False)
     out.print(_plan_table(plan, cost))
     out.print(LEGEND, style="dim")
+    for line in _beyond(plan):
+        out.print(line, style="yellow", markup=False)
     todo, finished = len(plan.todo), plan.distinct - len(plan.todo)
     line = f"{plan.distinct} runs: {finished} finished, {todo} to run"
     if todo:
@@ -105,6 +112,7 @@ def plan_as_json(plan: Plan, cost: PlanCost) -> dict[str, object]:
                 "parameters": cost.cells[cell.name].parameters,
                 "macs": cost.cells[cell.name].macs,
                 "run_s": cost.cells[cell.name].run_s,
+                "bite": asdict(plan.bites[cell.name]) if cell.name in plan.bites else None,
                 "runs": [
                     {
                         "fold": run.fold,
@@ -157,6 +165,16 @@ def _changes(plan: Plan, name: str) -> str:
     ]
     same = _same_as(plan, name)
     return "; ".join(changed) + (f" (the same runs as {same})" if same else "") or "–"
+
+
+def _beyond(plan: Plan) -> list[str]:
+    """Cells that change more than their factors are meant to."""
+    return [
+        f"{name} changes more than its factor: "
+        + "; ".join(f"{part} ({bite.differs[part]})" for part in bite.beyond)
+        for name, bite in plan.bites.items()
+        if bite.beyond
+    ]
 
 
 def _same_as(plan: Plan, name: str) -> str:

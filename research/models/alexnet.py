@@ -49,7 +49,7 @@ class AlexNet(nn.Module):
             "about": "local response normalisation after the first two convolutions",
         },
         "batch_norm": {},
-        "head": {"removed": "pool_linear"},
+        "head": {"levels": ["flatten_mlp", "pool_linear"], "removed": "pool_linear"},
         "attention": {"levels": ["none", "cbam"], "removed": "cbam"},
     },
 )

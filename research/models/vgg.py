@@ -53,7 +53,6 @@ def vgg_small(
     channels=1,
     factors={
         "batch_norm": {},
-        "pooling": {"removed": "flatten"},
         "dropout": {"levels": {"none": 0.0, "half": 0.5}, "removed": "half"},
         "attention": {"levels": ["none", "cbam"], "removed": "cbam"},
     },

@@ -68,6 +68,7 @@ def page(
             ("Validation loss", _drawn(pictures.curves(frame, "val/loss"))),
         ],
         cells=cell_rows(cells, effects, context),
+        bites=_bites(frame),
         terms=term_rows(effects),
         generators=frame.plan.get("generators"),
         aliases=_aliases(frame),
@@ -228,6 +229,19 @@ def _aliases(frame: Frame) -> list[tuple[str, str]]:
 
 def _product(names: Sequence[str], members: Sequence[int]) -> str:
     return " x ".join(names[one] for one in members)
+
+
+def _bites(frame: Frame) -> list[dict[str, Any]]:
+    """What of each cell differs from the control, as it was found before any training."""
+    return [
+        {
+            "cell": cell["name"],
+            "role": cell["role"],
+            "parts": [(p, text, p in bite["beyond"]) for p, text in bite["differs"].items()],
+        }
+        for cell in frame.plan["cells"]
+        if (bite := cell.get("bite"))
+    ]
 
 
 def _rests(frame: Frame) -> list[tuple[str, str]]:

@@ -176,6 +176,20 @@ def _collapsed(frame: Frame) -> list[str]:
     ]
 
 
+def _beyond(frame: Frame) -> list[str]:
+    """Cells that change more than their factors are meant to."""
+    notes = []
+    for cell in frame.plan["cells"]:
+        bite = cell.get("bite") or {"beyond": []}
+        if bite["beyond"] and cell["role"] == "contrast":
+            parts = "; ".join(f"{part} ({bite['differs'][part]})" for part in bite["beyond"])
+            notes.append(
+                f"{cell['name']} changes more than its factor is meant to: {parts}. Its effect is "
+                "that of all of it."
+            )
+    return notes
+
+
 def _partly_preprocessed(frame: Frame) -> list[str]:
     """Steps of preprocessing that found what they look for on a part of the images only."""
     shares: dict[str, list[float]] = {}
@@ -193,7 +207,7 @@ def _partly_preprocessed(frame: Frame) -> list[str]:
 
 def cautions(frame: Frame) -> list[str]:
     """What makes runs of a table differ in more than their cell, or mean less than they seem."""
-    notes = _collapsed(frame) + _partly_preprocessed(frame)
+    notes = _collapsed(frame) + _beyond(frame) + _partly_preprocessed(frame)
     if frame.plan["data"].get("tested_on_val"):
         notes.append(TESTED_ON_VAL)
     if frame.persons_tested is not None and frame.persons_tested < FEW_PERSONS:
