@@ -202,3 +202,80 @@ def _bare(axes: Axes) -> None:
     """Takes away the lines that say nothing."""
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(axis="y", alpha=0.25, lw=0.6)
+
+
+def costs(
+    names: Sequence[str], costs: Mapping[str, Floats], means: Floats, sds: Floats, label: str
+) -> Figure:
+    """Means and SDs ``(cells,)`` over each cost ``(cells,)``; the first cell is the control."""
+    figure = new(8.0, 3.2, left=0.75, right=0.15)
+    panels = figure.subplots(1, len(costs), sharey=True, squeeze=False)[0]
+    for axes, (title, values) in zip(panels, costs.items(), strict=True):
+        axes.errorbar(values, 100 * means, 100 * sds, fmt="none", ecolor=GREY, lw=0.8)
+        axes.plot(values[1:], 100 * means[1:], "o", color=NEUTRAL, ms=5)
+        axes.plot(values[:1], 100 * means[:1], "D", color="black", ms=6)
+        for place, name in enumerate(names):
+            if np.isfinite(values[place]) and np.isfinite(means[place]):
+                spot = (values[place], 100 * means[place])
+                axes.annotate(
+                    name, spot, xytext=(4, 3), textcoords="offset points", size=6, color=GREY
+                )
+        known = values[np.isfinite(values) & (values > 0)]
+        if len(known) and known.max() / known.min() > 5:
+            axes.set_xscale("log")
+        axes.set_xlabel(title)
+        _bare(axes)
+    panels[0].set_ylabel(label)
+    return figure
+
+
+def interactions(pairs: Mapping[tuple[str, str], Floats], label: str) -> Figure:
+    """Means ``(2, 2)`` of pairs of factors, rows the first's control and change, to line plots.
+
+    Lines that are parallel say that two factors do not depend on each other.
+    """
+    columns = min(4, len(pairs))
+    rows = -(-len(pairs) // columns)
+    figure = new(2.1 * columns + 0.9, 1.9 * rows + 0.5, left=0.75, bottom=0.5)
+    figure.subplots_adjust(hspace=0.55, wspace=0.35)
+    panels = figure.subplots(rows, columns, sharey=True, squeeze=False).ravel()
+    for axes, ((first, second), means) in zip(panels, pairs.items(), strict=False):
+        for row, (colour, style) in enumerate(((NEUTRAL, "-"), (BAD, "--"))):
+            text = f"{first} {'changed' if row else 'as it is'}"
+            axes.plot([0, 1], 100 * means[row], style, color=colour, marker="o", ms=4, label=text)
+        axes.set_xticks([0, 1], ["as it is", "changed"], size=7)
+        axes.set_xlim(-0.25, 1.25)
+        axes.set_xlabel(second, size=8)
+        axes.legend(frameon=False, fontsize=6)
+        _bare(axes)
+    for axes in panels[len(pairs) :]:
+        axes.set_visible(False)
+    figure.text(0.01, 0.5, label, rotation=90, va="center", size=9)
+    return figure
+
+
+def half_normal(names: Sequence[str], effects: Floats, label: str) -> Figure:
+    """Absolute effects ``(terms,)`` against half-normal quantiles (Daniel 1959).
+
+    What is noise lies on a line through the origin; what is not lies above it.
+    """
+    from statistics import NormalDist
+
+    sizes = 100 * np.abs(effects)
+    order = np.argsort(sizes)
+    ranks = (np.arange(len(order)) + 0.5) / len(order)
+    quantiles = np.array([NormalDist().inv_cdf(0.5 + rank / 2) for rank in ranks])
+    figure = new(5.5, 3.4, left=0.75)
+    axes = figure.add_subplot()
+    axes.plot(quantiles, sizes[order], "o", color=NEUTRAL, ms=5)
+    for quantile, place in zip(quantiles, order, strict=True):
+        axes.annotate(
+            names[place], (quantile, sizes[place]), xytext=(5, -2), textcoords="offset points",
+            size=7, color=GREY,
+        )  # fmt: skip
+    middle = float(np.median(sizes)) / 0.6745  # a normal's median absolute value
+    axes.plot([0, quantiles[-1]], [0, middle * quantiles[-1]], color=GREY, lw=0.8, ls="--")
+    axes.set_xlabel("half-normal quantile")
+    axes.set_ylabel(label)
+    _bare(axes)
+    return figure

@@ -134,6 +134,7 @@ def plan_content(plan: Plan) -> dict[str, Any]:
             "tested_on_val": splits.tested_on_val,
             "persons": len(splits.persons),
             "classes": list(splits.classes),
+            "leaked": None if splits.test.leaked is None else int(splits.test.leaked.sum()),
             "images": {name: len(getattr(splits, name)) for name in ("train", "val", "test")},
         },
         "cells": [

@@ -18,6 +18,7 @@ from research.design import cells, seeded
 from research.errors import InvalidInput
 from research.project import Project
 from research.reporting import wording
+from research.reporting.classes import class_effects
 from research.reporting.frame import read_frame
 from research.study import Study
 from research.tracking import Point, Tracker
@@ -170,6 +171,42 @@ def test_a_factorial_is_told_by_its_terms(plant: Plant) -> None:
     assert "<h2>Terms</h2>" in page and "aliased with" not in page
 
 
+def test_the_latex_table_has_the_same_numbers(plant: Plant) -> None:
+    made = reporting.report("tiny", *plant(TRUTH))
+    text = made.html.with_name("effects.tex").read_text()
+    assert text.count(r"\\") == 3 and r"no-batch\_norm & $-$" in text
+    assert r"SYNTHETIC data." in text and r"\bottomrule" in text
+    for row in made.effects.itertuples():
+        assert wording.points(row.effect).replace("−", "$-$") in text
+
+
+def test_classes_that_change_are_screened_together(plant: Plant) -> None:
+    tracker, project = plant(TRUTH)
+    generator = np.random.default_rng(1)
+    for run in list(tracker.runs.values()):
+        if run.name.startswith("no-batch_norm"):
+            worse = [Point("test/f1/fear", 0.3 + 0.01 * generator.normal())]
+            tracker.log(run.run_id, worse)
+    made = reporting.report("tiny", tracker, project)
+    found = class_effects(read_frame(tracker.get(made.parent_run_id), tracker))
+    assert [(cell, CLASSES[label]) for cell, label, _ in found.found()] == [
+        ("no-batch_norm", "fear")
+    ]
+    assert found.differences[0, 2] == pytest.approx(-0.2, abs=0.02)
+    page, text = made.html.read_text(), made.html.with_name("report.md").read_text()
+    assert "no-batch_norm: F1 of fear by −" in page and "no-batch_norm: F1 of fear" in text
+
+
+def test_runs_that_were_still_getting_better_are_told(plant: Plant) -> None:
+    notes = " ".join(reporting.report("tiny", *plant(TRUTH)).notes)
+    assert "The budget, not the part, may decide" in notes  # best of two epochs is the second
+
+
+def test_a_declared_dunnett_tells_how_evenly_cells_vary(plant: Plant) -> None:
+    notes = " ".join(reporting.report("tiny", *plant(TRUTH, method="blocked_dunnett")).notes)
+    assert "the largest SD is" in notes
+
+
 def test_an_interaction_is_told_as_one(plant: Plant) -> None:
     truth = dict.fromkeys(["control", "smoothing-absent", "batch_norm-absent"], 0.75)
     truth["batch_norm-absent__smoothing-absent"] = 0.5
@@ -192,7 +229,8 @@ def test_the_files_of_a_report_agree(plant: Plant) -> None:
     tracker, project = plant(TRUTH)
     report = reporting.report("tiny", tracker, project)
     names = {file.name for file in report.html.parent.iterdir()}
-    assert names == {"report.html", "report.md", "effects.csv", "cells.csv", "forest.png"}
+    tables = {"effects.csv", "cells.csv", "effects.tex"}
+    assert names == tables | {"report.html", "report.md", "forest.png"}
     parent = tracker.get(report.parent_run_id)
     assert parent is not None
     for row in report.effects.to_dict("records"):

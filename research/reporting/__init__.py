@@ -13,14 +13,13 @@ from typing import Any
 import pandas as pd
 
 from research.project import Project
-from research.reporting import pictures, wording
+from research.reporting import latex, pictures, wording
 from research.reporting.effects import cells_table, context, effects, effects_table
 from research.reporting.frame import LOOKS, Frame, find_parent, read_frame
+from research.reporting.markdown import markdown
 from research.reporting.page import cell_rows, page, term_rows
 from research.stats import Effect
 from research.tracking import Point, Tracker
-
-COLUMNS = ("n", "mean", "sd", "effect", "interval", "p", "verdict", "parameters", "macs", "epoch_s")
 
 
 @dataclass(frozen=True)
@@ -101,23 +100,11 @@ def _write(
     (folder / "report.html").write_text(html, encoding="utf-8")
     effects_table(found).to_csv(folder / "effects.csv", index=False)
     cells.to_csv(folder / "cells.csv", index=False)
+    (folder / "effects.tex").write_text(latex.table(frame, found), encoding="utf-8")
     (folder / "report.md").write_text(markdown(frame, found, other, cells), encoding="utf-8")
     forest = pictures.forest(frame, found)
     if forest is not None:
         forest.savefig(folder / "forest.png", dpi=110)
-
-
-def markdown(frame: Frame, found: list[Effect], other: list[Effect], cells: pd.DataFrame) -> str:
-    """The report in short, as Markdown: verdicts, then the table of cells."""
-    lines = [f"# {frame.study.title or frame.study.name}", ""]
-    if frame.synthetic:
-        lines += ["**Synthetic data: says nothing about photographs of people.**", ""]
-    lines += [f"- {note}" for note in wording.incomplete(frame) + wording.cautions(frame)]
-    lines += [f"- {wording.sentence(effect, frame)}" for effect in found]
-    rows = cell_rows(cells, found, other)
-    lines += ["", "| cell | " + " | ".join(COLUMNS) + " |", "|---|" + "---:|" * len(COLUMNS)]
-    lines += [f"| {row['cell']} | " + " | ".join(row[c] for c in COLUMNS) + " |" for row in rows]
-    return "\n".join([*lines, ""])
 
 
 def _log(frame: Frame, found: list[Effect], cells: pd.DataFrame) -> None:

@@ -13,7 +13,14 @@ from numpy.typing import NDArray
 from research.design import changes
 from research.designs import is_crossed
 from research.reporting.frame import Frame
-from research.stats import Effect, Term, factorial, many_to_one, mean_and_sd
+from research.stats import (
+    Effect,
+    Term,
+    factorial,
+    many_to_one,
+    mean_and_sd,
+    probability_of_improvement,
+)
 
 COLUMNS = [
     "kind",
@@ -73,12 +80,15 @@ def effects_table(found: Sequence[Effect]) -> pd.DataFrame:
 def cells_table(frame: Frame) -> pd.DataFrame:
     """Every cell: runs, mean and SD of the primary metric, parameters, MACs, seconds an epoch."""
     rows = []
+    control = frame.table(["control"], frame.study.metric)[0]
     for cell in frame.plan["cells"]:
         scores = frame.table([cell["name"]], frame.study.metric)[0]
         mean, sd = mean_and_sd(scores)
         row = {"cell": cell["name"], "role": cell["role"], "n": int(np.isfinite(scores).sum())}
         costs = {name: _cost(frame, cell["name"], metric) for name, metric in COSTS.items()}
-        rows.append({**row, "mean": mean, "sd": sd, **costs})
+        better = probability_of_improvement(scores, control)
+        better = float("nan") if cell["role"] == "control" else better
+        rows.append({**row, "mean": mean, "sd": sd, "better": better, **costs})
     return pd.DataFrame(rows)
 
 

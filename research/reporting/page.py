@@ -17,11 +17,13 @@ from matplotlib.figure import Figure
 from research import figures
 from research.designs import fraction_of
 from research.reporting import pictures, wording
+from research.reporting.classes import FALSE_SHARE, ClassEffects, class_effects
 from research.reporting.effects import Answers, correct
 from research.reporting.frame import Frame
 from research.spec import TestViews
 from research.stats import Effect
 
+MOST_CLASSES, MOST_MOVED = 12, 3  # that are told, that are shown
 METHOD = (
     "Each contrast is a cell against the control, paired by seed; p-values are of paired t tests, "
     "adjusted by Holm over the declared contrasts. {estimand} Under three seeds there is no "
@@ -53,6 +55,7 @@ def page(
         trim_blocks=True,
     )
     forest = pictures.forest(frame, effects)
+    by_class = class_effects(frame)
     return environment.get_template("page.html.j2").render(
         study=frame.study,
         synthetic=frame.synthetic,
@@ -69,6 +72,12 @@ def page(
         ],
         cells=cell_rows(cells, effects, context),
         bites=_bites(frame),
+        costs=_drawn(pictures.costs(frame, cells)),
+        half_normal=_drawn(pictures.half_normal(frame, effects)),
+        interactions=_drawn(pictures.interactions(frame, effects)),
+        class_effects=_class_rows(by_class),
+        class_found=class_sentences(frame, by_class),
+        moved=_moved(frame, effects),
         terms=term_rows(effects),
         generators=frame.plan.get("generators"),
         aliases=_aliases(frame),
@@ -76,7 +85,7 @@ def page(
         per_class=_per_class(frame),
         confusions=_confusions(frame),
         runs=_runs(frame),
-        rests=_rests(frame),
+        rests=rests(frame),
         yaml=yaml_text,
     )
 
@@ -140,6 +149,7 @@ def cell_rows(
                 "effect": wording.points(effect.effect) if effect else "–",
                 "interval": wording.interval(effect.low, effect.high) if effect else "–",
                 "p": wording.p_text(effect.p_adjusted) if effect and judged else "–",
+                "better": wording.percent(cell["better"], 0),
                 "verdict": effect.verdict if effect and judged else "",
                 "parameters": wording.amount(cell["parameters"]),
                 "macs": wording.amount(cell["macs"]),
@@ -178,6 +188,51 @@ def _per_class(frame: Frame) -> list[dict[str, Any]]:
         values = [wording.percent(mean) for mean in means]
         rows.append({"cell": cell["name"], "role": cell["role"], "values": values})
     return rows
+
+
+def _class_rows(found: ClassEffects) -> list[dict[str, Any]]:
+    """Differences of F1 in points, how strong their colour is, and whether they hold."""
+    size = np.nanmax(np.abs(found.differences), initial=1e-9)
+    return [
+        {
+            "cell": cell,
+            "values": [
+                {
+                    "text": wording.points(value) + ("*" if p < FALSE_SHARE else ""),
+                    "share": abs(value) / size if math.isfinite(value) else 0.0,
+                    "less": value < 0,
+                }
+                for value, p in zip(values, adjusted, strict=True)
+            ],
+        }
+        for cell, values, adjusted in zip(
+            found.cells, found.differences, found.adjusted, strict=True
+        )
+    ]
+
+
+def class_sentences(frame: Frame, found: ClassEffects) -> list[str]:
+    """Which cells change which class for sure, the largest first."""
+    return [
+        f"{cell}: F1 of {frame.classes[label]} by {wording.points(difference)} points"
+        for cell, label, difference in found.found()[:MOST_CLASSES]
+    ]
+
+
+def _moved(frame: Frame, effects: Sequence[Effect]) -> list[dict[str, Any]]:
+    """Of the largest contrasts: how many more in a hundred of each label are called what."""
+    known = [one for one in effects if one.kind == "contrast" and math.isfinite(one.effect)]
+    control = frame.confusion("control")
+    if not control.any():
+        return []
+    before = control / np.maximum(control.sum(1, keepdims=True), 1)
+    tables = []
+    for effect in sorted(known, key=lambda one: -abs(one.effect))[:MOST_MOVED]:
+        counts = frame.confusion(effect.cell)
+        if counts.any():
+            after = counts / np.maximum(counts.sum(1, keepdims=True), 1)
+            tables.append({"cell": effect.cell, "shares": (after - before).tolist()})
+    return tables
 
 
 def _confusions(frame: Frame) -> list[dict[str, Any]]:
@@ -244,7 +299,7 @@ def _bites(frame: Frame) -> list[dict[str, Any]]:
     ]
 
 
-def _rests(frame: Frame) -> list[tuple[str, str]]:
+def rests(frame: Frame) -> list[tuple[str, str]]:
     """Data, code, machine and the command that repeats the study."""
     data, resolved = frame.plan["data"], frame.plan["resolved"]
     ended = frame.runs[frame.runs["status"] == "FINISHED"]
@@ -255,6 +310,7 @@ def _rests(frame: Frame) -> list[tuple[str, str]]:
     return [
         ("data", f"{data['source']}: {images} images, digest {data['digest']}"),
         ("test", _views(frame.study.base.test)),
+        ("audit", _audit(data)),
         ("arithmetic", f"{resolved['precision']}, {resolved['memory_format']}"),
         ("hardware", "; ".join(sorted(set(ended["device"])))),
         ("versions", ", ".join(f"{name} {version}" for name, version in versions.items())),
@@ -264,6 +320,18 @@ def _rests(frame: Frame) -> list[tuple[str, str]]:
         ("test split", f"opened {int(frame.runs['test_accesses'].sum())} times in all"),
         ("repeat it with", shlex.join(repeat(frame))),
     ]
+
+
+def _audit(data: Mapping[str, Any]) -> str:
+    """What is known of the data's own leaks."""
+    leaked = data.get("leaked")
+    if leaked is None:
+        return f"not known; research data inspect {data['source']}"
+    return (
+        f"{leaked} of {data['images']['test']} test images stand in training or validation too, "
+        "pixel for pixel; accuracy without them stands beside each run. More: research data "
+        f"inspect {data['source']}"
+    )
 
 
 def _views(test: TestViews) -> str:

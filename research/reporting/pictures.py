@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import pandas as pd
 from matplotlib.figure import Figure
 
 from research import figures
 from research.reporting.frame import Frame
 from research.reporting.wording import metric_name
 from research.stats import Effect
+
+MOST_PAIRS = 12  # of factors that are drawn
 
 
 def forest(frame: Frame, effects: Sequence[Effect]) -> Figure | None:
@@ -49,3 +52,61 @@ def curves(frame: Frame, metric: str, scale: float = 1.0) -> Figure:
             series[cell["name"]] = np.array(padded, dtype=float)
     unit = ", %" if scale == 100 else ""
     return figures.learning_curves(series, f"{metric_name(metric)}{unit}", scale)
+
+
+def costs(frame: Frame, cells: pd.DataFrame) -> Figure:
+    """Each cell's score over its parameters, MACs and seconds an epoch."""
+    return figures.costs(
+        list(cells["cell"]),
+        {
+            "parameters": cells["parameters"].to_numpy(dtype=float),
+            "MACs an image": cells["macs"].to_numpy(dtype=float),
+            "seconds an epoch": cells["epoch_s"].to_numpy(dtype=float),
+        },
+        cells["mean"].to_numpy(dtype=float),
+        cells["sd"].fillna(0).to_numpy(dtype=float),
+        f"{metric_name(frame.study.metric)}, %",
+    )
+
+
+def half_normal(frame: Frame, effects: Sequence[Effect]) -> Figure | None:
+    """A factorial's terms by size; None of other designs, or of fewer than four terms."""
+    terms = [one for one in effects if one.kind != "contrast" and np.isfinite(one.effect)]
+    if len(terms) < 4:
+        return None
+    names = [" x ".join(one.cell.split("__")) for one in terms]
+    sizes = np.array([one.effect for one in terms])
+    return figures.half_normal(names, sizes, f"|effect| on {metric_name(frame.study.metric)}")
+
+
+def interactions(frame: Frame, effects: Sequence[Effect]) -> Figure | None:
+    """Means of every two factors' levels, the pairs that depend most on each other first."""
+    terms = [one for one in effects if one.kind == "interaction" and np.isfinite(one.effect)]
+    if not terms:
+        return None
+    cells = frame.cells("control", "contrast")
+    names = [cell["name"] for cell in cells]
+    table = frame.table(names, frame.study.metric)
+    whole = np.isfinite(table).all(axis=0)
+    means = table[:, whole].mean(axis=1)
+    control = cells[0]["levels"]
+    pairs = {}
+    for term in sorted(terms, key=lambda one: -abs(one.effect))[:MOST_PAIRS]:
+        first, second = term.factor.split()
+        pairs[first, second] = np.array(
+            [
+                [
+                    np.mean(
+                        [
+                            mean
+                            for cell, mean in zip(cells, means, strict=True)
+                            if (cell["levels"][first] != control[first]) == a
+                            and (cell["levels"][second] != control[second]) == b
+                        ]
+                    )
+                    for b in (False, True)
+                ]
+                for a in (False, True)
+            ]
+        )
+    return figures.interactions(pairs, f"{metric_name(frame.study.metric)}, %")

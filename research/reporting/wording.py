@@ -8,13 +8,15 @@ from collections.abc import Sequence
 import numpy as np
 
 from research.reporting.frame import Frame
-from research.stats import MIN_SEEDS, Effect
+from research.stats import MIN_SEEDS, Effect, spread_ratio
 
 TESTED_ON_VAL = (
     "The test images are the validation images, as this protocol was published: the scores are of "
     "images that chose the epoch, and are too high."
 )
 FEW_PERSONS = 5  # so few say little of people
+LATE = 0.1  # share of the epochs that are the end
+MOST_UNEVEN = 2.0  # times the median SD
 ONE_CLASS = 0.99  # share of the answers from which on a net is said to know one class only
 
 
@@ -205,9 +207,44 @@ def _partly_preprocessed(frame: Frame) -> list[str]:
     ]
 
 
+def _rising(frame: Frame) -> list[str]:
+    """Cells whose runs were mostly best at their very end."""
+    cells = []
+    for cell in frame.plan["cells"]:
+        epochs = cell["recipe"]["training"]["epochs"]
+        best = frame.table([cell["name"]], "best_epoch")[0]
+        best = best[np.isfinite(best)]
+        late = best > (1 - LATE) * epochs
+        if len(best) and late.mean() > 0.5 and epochs > 1:
+            cells.append(cell["name"])
+    if not cells:
+        return []
+    return [
+        f"{_some(cells)}: most runs were best in the last tenth of their epochs, so they were "
+        "still getting better when they ended. The budget, not the part, may decide."
+    ]
+
+
+def _uneven(frame: Frame) -> list[str]:
+    """Whether one cell varies more than a blocked Dunnett can bear."""
+    if frame.study.method != "blocked_dunnett":
+        return []
+    table = frame.table([c["name"] for c in frame.cells("control", "contrast")], frame.study.metric)
+    table = table[:, np.isfinite(table).all(axis=0)]
+    ratio = spread_ratio(table) if table.shape[1] >= MIN_SEEDS else 1.0
+    text = f"Dunnett's test takes one variance for all cells; the largest SD is {ratio:.1f} times "
+    if ratio <= MOST_UNEVEN:
+        return [f"{text}the median of them."]
+    return [
+        f"{text}the median of them: its p values are too small where one cell varies so much more. "
+        "Use method: paired_t_holm."
+    ]
+
+
 def cautions(frame: Frame) -> list[str]:
     """What makes runs of a table differ in more than their cell, or mean less than they seem."""
-    notes = _collapsed(frame) + _beyond(frame) + _partly_preprocessed(frame)
+    notes = _collapsed(frame) + _rising(frame) + _uneven(frame) + _beyond(frame)
+    notes += _partly_preprocessed(frame)
     if frame.plan["data"].get("tested_on_val"):
         notes.append(TESTED_ON_VAL)
     if frame.persons_tested is not None and frame.persons_tested < FEW_PERSONS:
