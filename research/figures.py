@@ -204,21 +204,22 @@ def _bare(axes: Axes) -> None:
     axes.grid(axis="y", alpha=0.25, lw=0.6)
 
 
-def costs(
-    names: Sequence[str], costs: Mapping[str, Floats], means: Floats, sds: Floats, label: str
-) -> Figure:
-    """Means and SDs ``(cells,)`` over each cost ``(cells,)``; the first cell is the control."""
+def costs(costs: Mapping[str, Floats], means: Floats, sds: Floats, label: str) -> Figure:
+    """Means and SDs ``(cells,)`` over each cost ``(cells,)``, numbered; the first is the control.
+
+    What is numbered stands in the caption, where it has room.
+    """
     figure = new(8.0, 3.2, left=0.75, right=0.15)
     panels = figure.subplots(1, len(costs), sharey=True, squeeze=False)[0]
     for axes, (title, values) in zip(panels, costs.items(), strict=True):
         axes.errorbar(values, 100 * means, 100 * sds, fmt="none", ecolor=GREY, lw=0.8)
         axes.plot(values[1:], 100 * means[1:], "o", color=NEUTRAL, ms=5)
         axes.plot(values[:1], 100 * means[:1], "D", color="black", ms=6)
-        for place, name in enumerate(names):
+        for place in range(len(means)):
             if np.isfinite(values[place]) and np.isfinite(means[place]):
                 spot = (values[place], 100 * means[place])
                 axes.annotate(
-                    name, spot, xytext=(4, 3), textcoords="offset points", size=6, color=GREY
+                    str(place + 1), spot, xytext=(5, 3), textcoords="offset points", size=7
                 )
         known = values[np.isfinite(values) & (values > 0)]
         if len(known) and known.max() / known.min() > 5:
@@ -265,12 +266,12 @@ def half_normal(names: Sequence[str], effects: Floats, label: str) -> Figure:
     order = np.argsort(sizes)
     ranks = (np.arange(len(order)) + 0.5) / len(order)
     quantiles = np.array([NormalDist().inv_cdf(0.5 + rank / 2) for rank in ranks])
-    figure = new(5.5, 3.4, left=0.75)
+    figure = new(7.0, 3.4, left=0.75, right=0.4 + CHARACTER * max(map(len, names)))
     axes = figure.add_subplot()
     axes.plot(quantiles, sizes[order], "o", color=NEUTRAL, ms=5)
     for quantile, place in zip(quantiles, order, strict=True):
         axes.annotate(
-            names[place], (quantile, sizes[place]), xytext=(5, -2), textcoords="offset points",
+            names[place], (quantile, sizes[place]), xytext=(5, 2), textcoords="offset points", rotation=20,
             size=7, color=GREY,
         )  # fmt: skip
     middle = float(np.median(sizes)) / 0.6745  # a normal's median absolute value

@@ -39,10 +39,9 @@ def escaped(text: str) -> str:
 
 
 def _row(effect: Effect) -> str:
-    name = effect.cell.replace("__", " x ") if effect.kind != "contrast" else effect.cell
     mark = "" if effect.complete else " (incomplete)"
     columns = [
-        name + mark,
+        wording.term_name(effect) + mark,
         wording.points(effect.effect),
         wording.interval(effect.low, effect.high),
         wording.p_text(effect.p_adjusted),

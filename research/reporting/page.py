@@ -15,7 +15,7 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from research import figures
-from research.designs import fraction_of
+from research.designs import fraction_of, is_crossed
 from research.reporting import pictures, wording
 from research.reporting.classes import FALSE_SHARE, ClassEffects, class_effects
 from research.reporting.effects import Answers, correct
@@ -28,6 +28,16 @@ METHOD = (
     "Each contrast is a cell against the control, paired by seed; p-values are of paired t tests, "
     "adjusted by Holm over the declared contrasts. {estimand} Under three seeds there is no "
     "verdict."
+)
+DUNNETT = (
+    "Each contrast is a cell against the control; all cells are taken to vary alike, seeds are "
+    "blocks, and p-values are adjusted by Dunnett's test over the declared contrasts. {estimand} "
+    "Under three seeds there is no verdict."
+)
+TERMS = (
+    "Effects are least squares of all runs on the factors in -1 / +1 coding, seeds as blocks; "
+    "p-values are adjusted by Holm over main effects and interactions of two factors. {estimand} "
+    "Under three seeds there is no verdict."
 )
 IMAGES_AND_SEEDS = (
     "Verdicts are about new seeds on new test {what}: their variance is told from the runs' own "
@@ -114,9 +124,16 @@ def facts(frame: Frame, effects: Sequence[Effect], context: Sequence[Effect]) ->
         + (f"; {100 * wrong:.0f} % of the labels are wrong on purpose" if wrong else ""),
         "metric": wording.metric_name(frame.study.metric),
         "margin": wording.percent(frame.study.margin),
-        "method": METHOD.format(estimand=_estimand(frame, answers)),
+        "method": _method(frame).format(estimand=_estimand(frame, answers)),
+        "crossed": is_crossed(frame.study),
         "context": bool(context),
     }
+
+
+def _method(frame: Frame) -> str:
+    if is_crossed(frame.study):
+        return TERMS
+    return DUNNETT if frame.study.method == "blocked_dunnett" else METHOD
 
 
 def _estimand(frame: Frame, answers: Answers | None) -> str:
@@ -163,7 +180,7 @@ def term_rows(effects: Sequence[Effect]) -> list[dict[str, str]]:
     """The table of a factorial's terms, as text; empty of other designs."""
     return [
         {
-            "term": " x ".join(effect.cell.split("__")),
+            "term": wording.term_name(effect),
             "kind": effect.kind,
             "level": effect.level,
             "n": str(effect.n),

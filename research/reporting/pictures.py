@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from research import figures
 from research.reporting.frame import Frame
-from research.reporting.wording import metric_name
+from research.reporting.wording import metric_name, term_name
 from research.stats import Effect
 
 MOST_PAIRS = 12  # of factors that are drawn
@@ -22,7 +22,7 @@ def forest(frame: Frame, effects: Sequence[Effect]) -> Figure | None:
     if not shown:
         return None
     return figures.forest(
-        [effect.cell for effect in shown],
+        [term_name(effect) for effect in shown],
         np.array([effect.effect for effect in shown]),
         np.array([[effect.low, effect.high] for effect in shown]),
         np.array([[effect.low_adjusted, effect.high_adjusted] for effect in shown]),
@@ -57,10 +57,9 @@ def curves(frame: Frame, metric: str, scale: float = 1.0) -> Figure:
 def costs(frame: Frame, cells: pd.DataFrame) -> Figure:
     """Each cell's score over its parameters, MACs and seconds an epoch."""
     return figures.costs(
-        list(cells["cell"]),
         {
-            "parameters": cells["parameters"].to_numpy(dtype=float),
-            "MACs an image": cells["macs"].to_numpy(dtype=float),
+            "parameters, M": cells["parameters"].to_numpy(dtype=float) / 1e6,
+            "MACs an image, M": cells["macs"].to_numpy(dtype=float) / 1e6,
             "seconds an epoch": cells["epoch_s"].to_numpy(dtype=float),
         },
         cells["mean"].to_numpy(dtype=float),
@@ -74,7 +73,7 @@ def half_normal(frame: Frame, effects: Sequence[Effect]) -> Figure | None:
     terms = [one for one in effects if one.kind != "contrast" and np.isfinite(one.effect)]
     if len(terms) < 4:
         return None
-    names = [" x ".join(one.cell.split("__")) for one in terms]
+    names = [term_name(one) for one in terms]
     sizes = np.array([one.effect for one in terms])
     return figures.half_normal(names, sizes, f"|effect| on {metric_name(frame.study.metric)}")
 

@@ -72,6 +72,11 @@ def metric_name(metric: str) -> str:
     return metric.replace("/", " ").replace("_", " ").replace("f1", "F1")
 
 
+def term_name(effect: Effect) -> str:
+    """What a comparison is called in a table or picture."""
+    return effect.cell if effect.kind == "contrast" else " x ".join(effect.cell.split("__"))
+
+
 def named(effect: Effect) -> str:
     """What a comparison is called in a sentence."""
     factors, levels = effect.factor.split(), effect.level.split()
