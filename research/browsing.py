@@ -11,9 +11,11 @@ import typer
 
 from research.errors import InvalidInput
 from research.project import Project
+from research.tracking import VIEW, Tracker
 from research.tracking.database import connect
 
 HOST = "127.0.0.1"
+MOST_VIEWS = 10  # that are told at the start
 
 
 def serve(project: Project, port: int) -> None:
@@ -29,12 +31,15 @@ def serve(project: Project, port: int) -> None:
             probe.bind((HOST, port))
         except OSError as error:
             raise InvalidInput(f"--port {port}: {error.strerror}; name another one") from None
-    uri = connect(project).uri
+    tracker = connect(project)
+    uri = tracker.uri
     command = [sys.executable, "-m", "mlflow", "ui", "--host", HOST, "--port", str(port)]
     command += ["--workers", "1", "--backend-store-uri", uri]
     command += ["--default-artifact-root", (project.runs / "artifacts").as_uri()]
     light = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
     typer.echo(f"MLflow at http://{HOST}:{port} (stop it with Ctrl-C)", err=True)
+    for study, view in _views(tracker).items():
+        typer.echo(f"  {study}: http://{HOST}:{port}/{view}", err=True)
     server = subprocess.Popen(command, env=os.environ | light)
     try:
         server.wait()
@@ -44,3 +49,12 @@ def serve(project: Project, port: int) -> None:
             server.wait(timeout=10)
     if server.returncode:
         raise InvalidInput(f"the MLflow server ended with code {server.returncode}; see above")
+
+
+def _views(tracker: Tracker) -> dict[str, str]:
+    """The latest studies and the ends of their views' addresses."""
+    found: dict[str, str] = {}
+    for run in tracker.find(kind="study"):
+        if view := run.tags.get(VIEW):
+            found.setdefault(run.tags["study"], view)
+    return dict(list(found.items())[:MOST_VIEWS])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib import rc_context
@@ -270,10 +271,8 @@ def half_normal(names: Sequence[str], effects: Floats, label: str) -> Figure:
     axes = figure.add_subplot()
     axes.plot(quantiles, sizes[order], "o", color=NEUTRAL, ms=5)
     for quantile, place in zip(quantiles, order, strict=True):
-        axes.annotate(
-            names[place], (quantile, sizes[place]), xytext=(5, 2), textcoords="offset points", rotation=20,
-            size=7, color=GREY,
-        )  # fmt: skip
+        label_of: dict[str, Any] = {"xytext": (5, 2), "textcoords": "offset points", "rotation": 20}
+        axes.annotate(names[place], (quantile, sizes[place]), size=7, color=GREY, **label_of)
     middle = float(np.median(sizes)) / 0.6745  # a normal's median absolute value
     axes.plot([0, quantiles[-1]], [0, middle * quantiles[-1]], color=GREY, lw=0.8, ls="--")
     axes.set_xlabel("half-normal quantile")

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+import research
 from research.project import Project
 from research.tracking.mlflow_store import MlflowTracker
 
@@ -73,3 +74,21 @@ def test_a_study_is_kept_by_a_server_and_stdout_holds_one_document(
     assert len(tracker.find(kind="run")) == 2
     assert tracker.read_file(str(first["parent_run_id"]), "report.html")
     assert ablate()["runs"] == first["runs"]
+
+
+@pytest.mark.skipif(
+    not (shutil.which("chromium") and os.environ.get("RESEARCH_BROWSER")),
+    reason="needs Chromium on the path and RESEARCH_BROWSER=1, as it takes half a minute",
+)
+def test_the_view_of_a_study_opens_grouped_by_cell(
+    server: str, project: Project, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", server)
+    report = research.ablate("tiny", seeds=1, factors=["smoothing"], executor="inline")
+    command = ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic"]
+    command += ["--no-first-run", "--disable-background-networking", "--disable-sync"]
+    command += [f"--user-data-dir={tmp_path / 'browser'}", "--window-size=1500,1300"]
+    command += ["--virtual-time-budget=15000", "--dump-dom", f"{server}/{report.view}"]
+    page = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120).stdout
+    for words in ("Group: control", "Group: no-smoothing", "tiny by cell", "test/accuracy by cell"):
+        assert words in page

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import subprocess
 import sys
 import time
+import zlib
 from pathlib import Path
 
 import pytest
+from mlflow import MlflowClient
 
 from research.errors import InvalidInput
 from research.project import Project
@@ -242,3 +245,19 @@ def test_errors_are_told_in_a_line() -> None:
     assert describe(ValueError("a\nb")) == "ValueError: a"
     assert describe(InvalidInput("a", "b")) == "a; b"
     assert describe(MemoryError()) == "MemoryError"
+
+
+def test_a_view_of_a_study_is_kept_once_and_can_be_read(project: Project) -> None:
+    tracker = connect(project)
+    run = tracker.create("ablate/tiny", "tiny", {"kind": "study", "study": "tiny"})
+    ends = [tracker.share_view(run, "k", "tiny", "test/accuracy", ["loss.name"]) for _ in "ab"]
+    assert ends[0] == ends[1] and "viewStateShareKey=k&compareRunsMode=CHART" in ends[0]
+    client = MlflowClient(tracker.uri)
+    tags = client.get_experiment_by_name("ablate/tiny").tags
+    (content,) = [json.loads(v) for n, v in tags.items() if n == "mlflow.sharedViewState.k"]
+    packed = base64.b64decode(content["state"].removeprefix("deflate;"))
+    state = json.loads(zlib.decompress(packed))
+    assert state["searchFilter"] == "tags.study = 'tiny' AND tags.kind = 'run'"
+    assert state["groupBy"]["groupByKeys"] == [{"mode": "tag", "groupByData": "cell"}]
+    (parallel,) = [chart for chart in state["compareRunCharts"] if chart["type"] == "PARALLEL"]
+    assert parallel["selectedParams"] == ["loss.name"]

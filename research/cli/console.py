@@ -40,6 +40,12 @@ def browse() -> str:
     return f"browse    {server if server.startswith('http') else 'research ui'}"
 
 
+def address() -> str:
+    """Where MLflow's pages are: the server, or where ``research ui`` puts them."""
+    server = os.environ.get("MLFLOW_TRACKING_URI", "")
+    return server.rstrip("/") if server.startswith("http") else "http://127.0.0.1:5000"
+
+
 def print_json(content: Any) -> None:
     """One JSON document on stdout; NaN, which JSON has not, as null."""
     sys.stdout.write(json.dumps(_finite(content), indent=2) + "\n")

@@ -100,5 +100,6 @@ def print_report(made: Report, project: Project) -> None:
     out.print()
     out.print(f"report    {made.html}", markup=False)
     out.print(console.browse(), markup=False)
+    out.print(f"by cell   {console.address()}/{made.view}", markup=False)
     if made.older:
         out.print(f"older     {', '.join(made.older)} (research report RUN_ID)", markup=False)

@@ -19,7 +19,7 @@ from research.reporting.frame import LOOKS, Frame, find_parent, read_frame
 from research.reporting.markdown import markdown
 from research.reporting.page import cell_rows, page, term_rows
 from research.stats import Effect
-from research.tracking import Point, Tracker
+from research.tracking import VIEW, Point, Tracker
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,7 @@ class Report:
     synthetic: bool
     html: Path
     older: tuple[str, ...] = ()
+    view: str = ""  # the fragment of MLflow's address that shows the runs by cell
 
     def as_json(self) -> dict[str, Any]:
         """The report as INTERFACE promises it to programs."""
@@ -69,7 +70,8 @@ def report(name: str, tracker: Tracker, project: Project) -> Report:
         beside = Path(name_of_folder)
         _write(beside, frame, found, other, cells)
         tracker.log_files(parent.run_id, beside)
-        _log(frame, found, cells)
+        view = _share(frame)
+        _log(frame, found, cells, view)
         shutil.rmtree(folder, ignore_errors=True)
         shutil.copytree(beside, folder)
         folder.chmod(0o755)  # a temporary folder is its owner's alone
@@ -88,6 +90,7 @@ def report(name: str, tracker: Tracker, project: Project) -> Report:
         synthetic=frame.synthetic,
         html=folder / "report.html",
         older=tuple(run.run_id for run in older),
+        view=view,
     )
 
 
@@ -107,7 +110,16 @@ def _write(
         forest.savefig(folder / "forest.png", dpi=110)
 
 
-def _log(frame: Frame, found: list[Effect], cells: pd.DataFrame) -> None:
+def _share(frame: Frame) -> str:
+    """Keeps a view of the runs, grouped by cell, in MLflow; gives how its address ends."""
+    paths = sorted({path for factor in frame.study.factors.values() for path in factor.paths})
+    key = f"research-{frame.plan['study_hash'][:8]}"
+    return frame.tracker.share_view(
+        frame.parent.run_id, key, frame.study.name, frame.study.metric, paths
+    )
+
+
+def _log(frame: Frame, found: list[Effect], cells: pd.DataFrame, view: str) -> None:
     """Effects, means and SDs on the parent run, and its note."""
     values = {}
     for effect in found:
@@ -126,14 +138,15 @@ def _log(frame: Frame, found: list[Effect], cells: pd.DataFrame) -> None:
         if pd.notna(value) and known.get(name) != value
     ]
     frame.tracker.log(frame.parent.run_id, points)
-    tags = {"mlflow.note.content": _note(frame, found), LOOKS: json.dumps(frame.looks)}
+    tags = {"mlflow.note.content": _note(frame, found, view), LOOKS: json.dumps(frame.looks)}
+    tags |= {VIEW: view}
     frame.tracker.set_tags(frame.parent.run_id, tags)
 
 
-def _note(frame: Frame, found: list[Effect]) -> str:
+def _note(frame: Frame, found: list[Effect], view: str) -> str:
     picture = f"![](get-artifact?path=forest.png&run_uuid={frame.parent.run_id})"
     warning = ["**Synthetic data.**", ""] if frame.synthetic else []
     notes = [f"- {note}" for note in wording.incomplete(frame) + wording.cautions(frame)]
     lines = [f"- {wording.sentence(effect, frame)}" for effect in found]
     text = "\n".join([*warning, *notes, *lines])
-    return f"{text[:7000]}\n\n{picture}\n"
+    return f"{text[:7000]}\n\n{picture}\n\n[The runs, by cell]({view})\n"

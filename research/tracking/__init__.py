@@ -15,6 +15,9 @@ Status = Literal["RUNNING", "FINISHED", "FAILED", "KILLED"]
 KINDS = ("ablate", "tune", "train")  # an experiment is named <kind>/<study or model>
 
 
+VIEW = "view"  # the tag of a study with the end of its view's address
+
+
 @dataclass(frozen=True)
 class Tracked:
     """A run as the store has it; times in milliseconds since 1970."""
@@ -86,6 +89,9 @@ class Tracker(Protocol):
 
     def history(self, run_id: str, metric: str) -> list[Point]:
         """A metric's values by step."""
+
+    def share_view(self, run_id: str, key: str, study: str, metric: str, paths: list[str]) -> str:
+        """Keeps a view of a study's runs, by cell, beside a run; gives its address's fragment."""
 
     def experiment_url(self, run_id: str) -> str:
         """The fragment of MLflow's address under which a run is shown."""

@@ -26,7 +26,7 @@ from mlflow.entities import (
 from mlflow.exceptions import MlflowException
 
 from research.errors import InvalidInput
-from research.tracking import KINDS, Point, Status, Tracked
+from research.tracking import KINDS, Point, Status, Tracked, views
 
 PAGE = 1000  # what one search gives at most
 MODEL_NAME = re.compile(r"[/:.%\"']")  # what MLflow refuses in one
@@ -146,6 +146,14 @@ class MlflowTracker:
         found = self._client.get_metric_history(run_id, metric)
         points = (Point(m.key, m.value, m.step, m.timestamp) for m in found)
         return sorted(points, key=lambda point: point.step)
+
+    def share_view(self, run_id: str, key: str, study: str, metric: str, paths: list[str]) -> str:
+        experiment = self._client.get_run(run_id).info.experiment_id
+        tag = f"{views.TAG}{key}"
+        if tag not in self._client.get_experiment(experiment).tags:
+            content = views.content(f"{study} by cell", study, metric, paths)
+            self._client.set_experiment_tag(experiment, tag, content)
+        return views.fragment(experiment, key)
 
     def experiment_url(self, run_id: str) -> str:
         run = self._client.get_run(run_id)
