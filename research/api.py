@@ -61,11 +61,14 @@ def ablate(
     workers: int | None = None,
     fresh: bool = False,
     accept_code: bool = False,
+    until_resolved: bool = False,
+    max_seeds: int = 20,
     root: str | Path | None = None,
     observe: Observer = lambda event: None,
 ) -> Report:
     """Plans a study, runs what is not finished, and reports it.
 
+    ``until_resolved`` adds seeds in rounds, at most ``max_seeds``, to cells that are not decided.
     Raises `research.InvalidInput` before anything is started, KeyboardInterrupt when stopped; a
     run that fails does not stop the others and stands in the report.
     """
@@ -83,7 +86,13 @@ def ablate(
         accept_code=accept_code,
     )
     project = Project.find(Path(root) if root else None)
-    done = carry_out(study, request, project, executor=executor, workers=workers, observe=observe)
+    given: dict[str, Any] = {"executor": executor, "workers": workers, "observe": observe}
+    if until_resolved:
+        from research.resolving import resolve
+
+        done = resolve(study, request, project, max_seeds=max_seeds, **given)
+    else:
+        done = carry_out(study, request, project, **given)
     return reporting.report(done.parent, connect(project), project)
 
 

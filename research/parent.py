@@ -124,6 +124,7 @@ def plan_content(plan: Plan) -> dict[str, Any]:
         "generators": _generators(plan.study),
         "resolved": dict(plan.resolved),
         "seeds": list(plan.study.seeds),
+        "rounds": None if plan.rounds is None else asdict(plan.rounds),
         "folds": plan.study.folds,
         "command": list(plan.command),
         "data": {
@@ -159,6 +160,9 @@ def merged(content: dict[str, Any], before: dict[str, Any] | None) -> dict[str, 
     """A plan's record with what an earlier one of the same study has of other whole replicates."""
     if before is None:
         return content
+    rounds, earlier = content.get("rounds"), before.get("rounds")
+    if rounds and earlier and (earlier.get("begun_with") or earlier["most"]) != rounds["most"]:
+        rounds["begun_with"] = earlier.get("begun_with") or earlier["most"]
     known = {cell["name"]: cell.get("bite") for cell in before["cells"]}
     for cell in content["cells"]:
         cell["bite"] = cell["bite"] or known.get(cell["name"])

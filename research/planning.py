@@ -19,7 +19,7 @@ from research.design import Cell, seeded
 from research.errors import InvalidInput
 from research.project import Project
 from research.registry import code_digest
-from research.request import Request, find_study
+from research.request import Request, Rounds, find_study
 from research.spec import Holdout, Input, Recipe, RunSpec, content_hash, fingerprint
 from research.study import Study
 from research.tracking import Tracked, Tracker
@@ -73,6 +73,7 @@ class Plan:
     study_hash: str
     command: tuple[str, ...]  # what asks for it again
     bites: Mapping[str, Bite] = field(default_factory=dict)  # by cell, once they are looked at
+    rounds: Rounds | None = None
 
     @property
     def control_data(self) -> Splits:
@@ -120,6 +121,7 @@ def prepare(
     runs = tuple(
         _look_up(cell, seed, fold, data[cell.name].digest, request, tracker)
         for seed, fold, cell in design.replicates(cells, study.seeds, folds)
+        if request.rounds is None or request.rounds.given(cell, study.seeds.index(seed))
     )
     return Plan(
         study=study,
@@ -132,6 +134,7 @@ def prepare(
         declared_hash=declared,
         study_hash=study_hash,
         command=_command(name, request, location),
+        rounds=request.rounds,
     )
 
 

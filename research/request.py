@@ -19,6 +19,24 @@ from research.validation import complete_cells
 
 
 @dataclass(frozen=True)
+class Rounds:
+    """Seeds that are added in rounds: looks so far, the most seeds, cells that have stopped.
+
+    ``stopped`` has the number of seeds that a cell was given, and why it was given no more.
+    """
+
+    looks: tuple[int, ...]
+    most: int
+    stopped: Mapping[str, tuple[int, str]] = field(default_factory=dict)
+
+    def given(self, cell: design.Cell, number: int) -> bool:
+        """Whether a cell gets its seed of this number, from 0; context has those of one look."""
+        if cell.role == "context":
+            return number < self.looks[0]
+        return cell.name not in self.stopped or number < self.stopped[cell.name][0]
+
+
+@dataclass(frozen=True)
 class Request:
     """What was asked for, beside the study itself; None is the study's own."""
 
@@ -30,6 +48,7 @@ class Request:
     changes: Mapping[str, Any] = field(default_factory=dict)
     profile: Literal["quick", "full"] | None = None
     variant: str | None = None
+    rounds: Rounds | None = None
     device: str | None = None
     fresh: bool = False
     accept_code: bool = False

@@ -469,3 +469,40 @@ def test_cells_that_know_one_class_only_are_told(copy: Project) -> None:
         np.savez_compressed(place, **parts)
     notes = research.report("tiny").notes
     assert any(note.startswith("no-batch_norm: the nets answer with one class") for note in notes)
+
+
+def test_seeds_are_added_in_rounds_until_contrasts_are_decided(project: Project) -> None:
+    watcher = Watcher()
+    report = research.ablate(
+        "tiny", factors=["smoothing"], executor="inline", until_resolved=True, max_seeds=6,
+        changes={"training.epochs": 1, "data.params.test_images": 42}, observe=watcher,
+    )  # fmt: skip
+    (row,) = report.effects.to_dict("records")
+    looks = [plan.rounds.looks for plan in watcher.plans if plan.rounds is not None]
+    assert looks[0] == (3,) and row["n"] in (3, 5, 6) and row["complete"]
+    notes = " ".join(report.notes)
+    assert f"Stopped after {row['n']} seeds" in notes and "of at most 6 seeds" in notes
+    assert "extended after" not in notes
+    runs = len(connect(project).find(kind="run"))
+    assert runs == 2 * row["n"] == len(watcher.outcomes)
+    again = Watcher()
+    same = research.ablate(
+        "tiny", factors=["smoothing"], executor="inline", until_resolved=True, max_seeds=6,
+        changes={"training.epochs": 1, "data.params.test_images": 42}, observe=again,
+    )  # fmt: skip
+    assert not again.outcomes and same.effects.equals(report.effects)
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ({"seeds": 5}, "the rounds decide how many"),
+        ({"max_seeds": 3}, "give 4 to 1000"),
+        ({"design": "full_factorial"}, "is for contrasts"),
+    ],
+)
+def test_rounds_that_cannot_be_are_refused(
+    project: Project, more: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(InvalidInput, match=words):
+        research.ablate("tiny", until_resolved=True, **more)

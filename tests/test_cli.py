@@ -306,3 +306,16 @@ def test_help_is_there_for_every_command(call: Call) -> None:
     for words in ((), ("ablate",), ("train",), ("report",), ("studies",), ("models",), ("ui",)):
         code, out, _ = call(*words, "--help")
         assert code == 0 and "Usage" in out
+
+
+def test_a_dry_run_tells_the_seeds_that_an_effect_needs(call: Call, project: Project) -> None:
+    code, out, _ = call("ablate", "tiny", "--dry-run", "--detect", "0.05", "--until-resolved")
+    assert code == 0 and "to find 5.0 points in 4 of 5 studies" in out and "assumed" in out
+    assert "rounds    looks at 3, 5, 7, 9, 11, 13, 15, 17, 19, 20 seeds" in out
+    assert call("ablate", "tiny", *INLINE)[0] == 0
+    code, out, _ = call("ablate", "tiny", "--dry-run", "--detect", "0.05", "--json")
+    contrasts = json.loads(out)["detect"]["contrasts"]
+    assert [one["source"] for one in contrasts] == ["3 seeds"] * 2
+    assert call("ablate", "tiny", "--detect", "0.05")[0] == 2
+    assert call("ablate", "tiny", "--dry-run", "--detect", "5")[0] == 2
+    assert call("ablate", "tiny", "--dry-run", "--max-seeds", "5")[0] == 2

@@ -79,6 +79,11 @@ INSIDE = {
         "project",
         *("registry", "request", "study", "tracking", "weights"),
     },
+    "foresight": {"data", "errors", "planning", "reporting", "stats", "tracking"},
+    "resolving": {
+        *("ablation", "designs", "errors", "executors", "planning", "project", "reporting"),
+        *("request", "stats", "study", "tracking"),
+    },
     "single": {
         *("arithmetic", "checkpoint", "data", "errors", "inspection", "planning", "project"),
         *("records", "registry", "request", "run", "runner", "spec", "tracking", "validation"),

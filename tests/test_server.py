@@ -90,5 +90,5 @@ def test_the_view_of_a_study_opens_grouped_by_cell(
     command += [f"--user-data-dir={tmp_path / 'browser'}", "--window-size=1500,1300"]
     command += ["--virtual-time-budget=15000", "--dump-dom", f"{server}/{report.view}"]
     page = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120).stdout
-    for words in ("Group: control", "Group: no-smoothing", "tiny by cell", "test/accuracy by cell"):
+    for words in ("Group: control", "Group: no-smoothing", "tiny by cell"):
         assert words in page

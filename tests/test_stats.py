@@ -14,7 +14,7 @@ from statsmodels.stats.power import TTestPower
 import research
 from research import stats
 from research.errors import InvalidInput
-from research.stats import dunnett
+from research.stats import dunnett, sequential
 
 Floats = NDArray[np.float64]
 
@@ -346,3 +346,92 @@ def test_the_chance_of_equivalent_is_that_of_simulations(sd: float, n: int) -> N
     ended = (np.abs(drawn.mean(1)) + half < 0.01).mean()
     assert stats.chance_of_equivalent(sd, n) == pytest.approx(ended, abs=0.03)
     assert stats.chance_of_equivalent(0.0, n) == 1.0 and stats.chance_of_equivalent(sd, 1) == 0.0
+
+
+def test_boundaries_spend_what_they_should_at_every_look() -> None:
+    generator = np.random.default_rng(11)
+    sums = generator.normal(size=(200_000, 12)).cumsum(axis=1)
+    looks, reached = (3, 5, 8, 12), np.zeros(200_000, dtype=bool)
+    for sides in (1, 2):
+        reached[:] = False
+        bounds = sequential.boundaries(looks, 12, 0.05, sides)
+        for look, bound in zip(looks, bounds, strict=True):
+            z = sums[:, look - 1] / np.sqrt(look)
+            reached |= (z if sides == 1 else np.abs(z)) >= bound
+            assert reached.mean() == pytest.approx(0.05 * (look / 12) ** 2, abs=0.0015)
+    (alone,) = sequential.boundaries((12,), 12, 0.05)
+    assert alone == pytest.approx(scipy_stats.norm.ppf(0.975), abs=1e-6)
+
+
+def test_the_p_of_all_looks_is_uniform_where_there_is_no_effect() -> None:
+    generator = np.random.default_rng(12)
+    looks, found = (3, 5, 7, 9), []
+    for _ in range(300):
+        drawn = generator.normal(size=9)
+        p = [scipy_stats.ttest_1samp(drawn[:n], 0).pvalue for n in looks]
+        found.append(sequential.sequential_p(p, looks, 9))
+    for alpha in (0.05, 0.2, 0.5):
+        assert np.mean(np.array(found) <= alpha) <= alpha + 2.5 * np.sqrt(alpha / 300)
+    assert sequential.sequential_p([0.03], (9,), 9) == pytest.approx(0.03, rel=1e-3)
+
+
+RULE = stats.Rule((3, 5, 7, 9), 9)
+
+
+def test_rounds_find_planted_effects_and_keep_their_error() -> None:
+    generator = np.random.default_rng(13)
+    false = found = 0
+    for _ in range(60):
+        table = 0.7 + generator.normal(0, 0.006, (5, 9))
+        table[1] -= 0.02
+        table[3, 5:] = np.nan  # was stopped after five
+        effects = stats.in_rounds(table, RULE)
+        found += effects[0].verdict == "hurts"
+        false += any(one.verdict in ("hurts", "helps") for one in effects[1:])
+        assert effects[2].n == 5 and all(one.complete for one in effects)
+    assert found > 45 and false <= 7
+
+
+def test_intervals_of_rounds_are_wider_and_tighten_to_what_one_look_gives() -> None:
+    generator = np.random.default_rng(14)
+    table = 0.7 + generator.normal(0, 0.006, (3, 9))
+    once, rounds = stats.many_to_one(table), stats.in_rounds(table, RULE)
+    only = stats.in_rounds(table, stats.Rule((9,), 9))
+    for one, other, alone in zip(once, rounds, only, strict=True):
+        assert other.high - other.low > one.high - one.low
+        np.testing.assert_allclose([alone.low, alone.high], [one.low, one.high], atol=1e-6)
+        assert alone.p == pytest.approx(one.p, rel=1e-3)
+    right = generator.random((3, 9, 200)) < 0.7
+    told = stats.in_rounds(table, RULE, correct=right)
+    assert all(a.high - a.low >= b.high - b.low for a, b in zip(told, rounds, strict=True))
+    same = stats.in_rounds(0.7 + np.zeros((2, 9)), RULE)
+    assert same[0].verdict == "equivalent"
+    few = stats.in_rounds(table[:, :2], stats.Rule((3,), 9))
+    assert np.isnan(few[0].low) and few[0].verdict == "unresolved"
+
+
+def test_the_chance_to_decide_falls_with_what_is_hopeless() -> None:
+    rule = stats.Rule((3, 5), 9)
+
+    def chance(effect: float, error: float = 0.003, fixed: float = 0.0) -> float:
+        one = stats.Effect(n=5, effect=effect)
+        return stats.chance_to_decide(one, error, fixed, rule, contrasts=3, margin=0.01)
+
+    assert chance(0.03) > 0.99 and chance(0.0, 0.001) > 0.99
+    assert chance(0.007, 0.006) < 0.35 and chance(0.03, 0.03, fixed=0.03**2) < 0.05
+    assert chance(0.0, 0.0) == 1.0
+
+
+@pytest.mark.parametrize("images", [0.0, 0.0025**2])
+def test_seeds_to_detect_are_the_fewest_on_new_images(images: float) -> None:
+    n = stats.seeds_to_detect(0.012, 0.0071, images, contrasts=4)
+    assert n is not None
+    for count, enough in ((n - 1, False), (n, True)):
+        found = stats.expected(0.0071, count, images)
+        assert (stats.detectable(found, alpha=0.05 / 4) <= 0.012) == enough
+    if not images:
+        assert n == stats.seeds_needed(0.012, 0.0071, contrasts=4)
+    assert stats.seeds_to_detect(0.001, 0.0071, 0.0025**2) is None
+    assert stats.chance_of_equivalent(0.0071, 5, images=1e-5) < stats.chance_of_equivalent(
+        0.0071, 5
+    )

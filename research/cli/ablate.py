@@ -30,6 +30,17 @@ def ablate(
     changes: options.Changes = None,
     profile: options.Profile = None,
     variant: options.Variant = None,
+    detect: Annotated[
+        float | None,
+        typer.Option(help="With --dry-run: seeds needed to find an effect, as in 0.01."),
+    ] = None,
+    until_resolved: Annotated[
+        bool,
+        typer.Option("--until-resolved", help="Adds seeds in rounds, to cells not yet decided."),
+    ] = False,
+    max_seeds: Annotated[
+        int | None, typer.Option(help="The most seeds of a cell with --until-resolved; 20.")
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Prints the plan, runs nothing.")
     ] = False,
@@ -46,6 +57,7 @@ def ablate(
 ) -> None:
     """Finds out what each part of a system is worth: plans, runs what is missing, reports."""
     from research.cli import ablation
+    from research.errors import InvalidInput
     from research.request import Request
     from research.studies import parse_changes
 
@@ -62,7 +74,10 @@ def ablate(
         fresh=fresh,
         accept_code=accept_code,
     )
+    most = options.read_max_seeds(until_resolved, max_seeds)
+    if detect is not None and not dry_run:
+        raise InvalidInput("--detect: is told by a dry run; add --dry-run")
     if dry_run:
-        ablation.show_plan(name, request, executor, workers, as_json=as_json)
+        ablation.show_plan(name, request, executor, workers, detect, most, as_json=as_json)
     else:
-        ablation.conduct(name, request, executor, workers, as_json=as_json)
+        ablation.conduct(name, request, executor, workers, most, as_json=as_json)

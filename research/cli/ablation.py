@@ -24,17 +24,26 @@ from research.tracking.database import connect
 
 if TYPE_CHECKING:
     from research.cost import PlanCost
+    from research.foresight import Foresight
 
 MARKS = {"finished": "✓", "new": "·", "begun": "…", "stale": "!", "taken": "↻"}
 LEGEND = "✓ finished   · to run   … begun, goes on   ! made by other code   ↻ running elsewhere"
 
 
 def show_plan(
-    name: str, request: Request, executor: str, workers: int | None, *, as_json: bool
+    name: str,
+    request: Request,
+    executor: str,
+    workers: int | None,
+    detect: float | None = None,
+    most: int | None = None,
+    *,
+    as_json: bool,
 ) -> None:
     """Prints what would be run and what it would cost; tracks nothing."""
     from research.cost import cost_of  # these import torch, which a finished study spares
     from research.execution import crew_of
+    from research.resolving import looks_of
 
     project = Project.find()
     tracker = connect(project, create=False)
@@ -47,8 +56,16 @@ def show_plan(
         check_sizes(plan)
         plan = replace(plan, bites=bites(plan))
     cost = cost_of(plan, request, crew)
+    foresight = None
+    if detect is not None:
+        from research.foresight import foresee, told
+
+        foresight = foresee(plan, detect, tracker)
     if as_json:
-        console.print_json(plan_as_json(plan, cost))
+        content = plan_as_json(plan, cost)
+        if foresight is not None:
+            content["detect"] = {"effect": detect, "contrasts": [asdict(one) for one in foresight]}
+        console.print_json(content)
         return
     out = console.out()
     for line in heading.of_plan(plan):
@@ -57,6 +74,15 @@ def show_plan(
     out.print(LEGEND, style="dim")
     for line in _beyond(plan):
         out.print(line, style="yellow", markup=False)
+    if foresight is not None and detect is not None:
+        out.print()
+        out.print(told(detect, foresight), markup=False)
+        out.print(_foresight_table(plan, foresight))
+        out.print()
+    if most is not None:
+        looks = ", ".join(map(str, looks_of(most)))
+        text = f"rounds    looks at {looks} seeds; what is decided, or hopeless, gets no more"
+        out.print(text, markup=False)
     todo, finished = len(plan.todo), plan.distinct - len(plan.todo)
     line = f"{plan.distinct} runs: {finished} finished, {todo} to run"
     if todo:
@@ -68,7 +94,13 @@ def show_plan(
 
 
 def conduct(
-    name: str, request: Request, executor: str, workers: int | None, *, as_json: bool
+    name: str,
+    request: Request,
+    executor: str,
+    workers: int | None,
+    most: int | None = None,
+    *,
+    as_json: bool,
 ) -> None:
     """Carries the study out, prints its table; exits with 1 if a run failed, 130 if stopped."""
     project = Project.find()
@@ -76,15 +108,29 @@ def conduct(
 
     def observe(event: Plan | Event) -> None:
         if isinstance(event, Plan):
-            for line in heading.of_plan(event):
+            again = event.rounds is not None and len(event.rounds.looks) > 1
+            for line in heading.of_round(event) if again else heading.of_plan(event):
                 err.print(line, markup=False)
         progress(event)
 
     try:
         with StudyProgress(err) as progress:
-            done = carry_out(
-                name, request, project, executor=executor, workers=workers, observe=observe
-            )
+            if most is None:
+                done = carry_out(
+                    name, request, project, executor=executor, workers=workers, observe=observe
+                )
+            else:
+                from research.resolving import resolve
+
+                done = resolve(
+                    name,
+                    request,
+                    project,
+                    max_seeds=most,
+                    executor=executor,
+                    workers=workers,
+                    observe=observe,
+                )
     except KeyboardInterrupt:
         command = shlex.join(console.again())
         err.print(f"stopped; what is finished is kept. Go on with: {command}", markup=False)
@@ -151,6 +197,22 @@ def _plan_table(plan: Plan, cost: PlanCost) -> Table:
             wording.duration(one.run_s) if one.run_s is not None else "–",
             " ".join(_marks(runs, seed) for seed in plan.study.seeds),
         )
+    return table
+
+
+def _foresight_table(plan: Plan, found: list[Foresight]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("contrast")
+    table.add_column("SD of a difference", justify="right")
+    table.add_column("seeds needed", justify="right")
+    n = len(plan.study.seeds)
+    title = f"equivalent (±{wording.percent(plan.study.margin)}) with {n} seeds"
+    table.add_column(title, justify="right")
+    table.add_column("from")
+    for one in found:
+        seeds = "too few test images" if one.seeds is None else str(one.seeds)
+        chance = f"{wording.percent(one.equivalent, 0)} %"
+        table.add_row(one.cell, wording.percent(one.sd, 2), seeds, chance, one.source)
     return table
 
 

@@ -51,6 +51,16 @@ def of_plan(plan: Plan) -> list[str]:
     return lines
 
 
+def of_round(plan: Plan) -> list[str]:
+    """Of a further round of seeds."""
+    assert plan.rounds is not None
+    stopped = plan.rounds.stopped
+    open_cells = [c.name for c in plan.cells if c.role == "contrast" and c.name not in stopped]
+    lines = [f"stopped   {name} after {n} seeds: {why}" for name, (n, why) in stopped.items()]
+    cells = ", ".join(open_cells) or "no cell"
+    return [*lines, f"round     {len(plan.study.seeds)} seeds for the control and {cells}"]
+
+
 def of_run(study: Study, profile: str, variant: str, ready: Ready, cost: Cost) -> list[str]:
     """Of a single run: the control of a study; ``variant`` is its form, with what is told of it."""
     spec = ready.spec

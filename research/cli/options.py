@@ -44,6 +44,13 @@ def read_seeds(text: str | None) -> Any:
     return numbers if "," in text else numbers[0]
 
 
+def read_max_seeds(until_resolved: bool, max_seeds: int | None) -> int | None:
+    """The most seeds of rounds, or None without rounds; raises `InvalidInput`."""
+    if max_seeds is not None and not until_resolved:
+        raise InvalidInput(f"--max-seeds {max_seeds}: is of --until-resolved; add that")
+    return (20 if max_seeds is None else max_seeds) if until_resolved else None
+
+
 def read_names(text: str | None, option: str = "--factors") -> list[str] | None:
     """``a,b`` to names."""
     if text is None:

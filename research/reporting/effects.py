@@ -17,10 +17,14 @@ from research.stats import (
     Effect,
     Term,
     factorial,
+    in_rounds,
     many_to_one,
     mean_and_sd,
     probability_of_improvement,
+    spread,
 )
+from research.stats.contrasts import paired
+from research.stats.spread import images_part
 
 COLUMNS = [
     "kind",
@@ -125,6 +129,16 @@ def _against_control(frame: Frame, names: Sequence[str]) -> list[Effect]:
     study = frame.study
     scores = frame.table(cells, study.metric)
     right, clusters = _answers(frame, cells)
+    if frame.rule is not None:
+        judged = in_rounds(
+            scores,
+            frame.rule,
+            correct=right,
+            clusters=clusters,
+            margin=study.margin,
+            alpha=study.alpha,
+        )
+        return [_named(frame, name, one) for name, one in zip(names, judged, strict=True)]
     judged = many_to_one(
         scores,
         correct=right,
@@ -187,6 +201,25 @@ def _answers(
     """What is known image by image, where the metric is a mean over images."""
     found = correct(frame, cells) if frame.study.metric == "test/accuracy" else None
     return (found.right, found.clusters) if found is not None else (None, None)
+
+
+def differences_of(frame: Frame, cell: str) -> tuple[NDArray[np.float64], float]:
+    """Paired differences of a cell to the control, and what new images add to their variance."""
+    table = frame.table(["control", cell], frame.study.metric)
+    right, clusters = _answers(frame, ["control", cell])
+    _, differences, each = paired(table, 1, right, clusters)
+    return differences, 0.0 if each is None else images_part(each)[0]
+
+
+def error_of(frame: Frame, cell: str) -> tuple[float, float]:
+    """The standard error of a contrast, and the part of its variance that is of new images."""
+    table = frame.table(["control", cell], frame.study.metric)
+    right, clusters = _answers(frame, ["control", cell])
+    _, differences, each = paired(table, 1, right, clusters)
+    alone = spread(differences)
+    if each is None:
+        return alone.error, 0.0
+    return max(alone.error, spread(differences, each).error), images_part(each)[0]
 
 
 def _named(frame: Frame, name: str, effect: Effect) -> Effect:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from research import metrics
 from research.errors import InvalidInput
+from research.stats import Rule
 from research.study import Study
 from research.tracking import Point, Tracked, Tracker
 from research.tracking.recording import TEST_ACCESSES, run_name
@@ -53,6 +54,8 @@ class Frame:
     @property
     def looks(self) -> list[int]:
         """With how many seeds verdicts were looked at, this look included; only additions count."""
+        if self.rule is not None:
+            return []  # its looks are the rule's, and paid for
         before: list[int] = json.loads(self.parent.tags.get(LOOKS, "[]"))
         ended = self.runs["status"] == "FINISHED"
         now = int(ended.groupby(self.runs["seed"]).all().sum())
@@ -87,6 +90,20 @@ class Frame:
             if found is not None:
                 return len(found["label"])
         return None
+
+    @property
+    def rule(self) -> Rule | None:
+        """At which looks seeds were added, where they were added in rounds by rule."""
+        rounds = self.plan.get("rounds")
+        if rounds is None or tuple(self.seeds[: rounds["looks"][-1]]) != tuple(self.seeds):
+            return None
+        return Rule(tuple(rounds["looks"]), rounds["most"])
+
+    @property
+    def stopped(self) -> dict[str, tuple[int, str]]:
+        """Cells that were given no more seeds, with how many they have, and why."""
+        rounds = self.plan.get("rounds") or {"stopped": {}}
+        return {name: (int(n), str(why)) for name, (n, why) in rounds["stopped"].items()}
 
     def cells(self, *roles: str) -> list[Mapping[str, Any]]:
         """The cells of the given roles, in the study's order."""

@@ -34,6 +34,11 @@ DUNNETT = (
     "blocks, and p-values are adjusted by Dunnett's test over the declared contrasts. {estimand} "
     "Under three seeds there is no verdict."
 )
+ROUNDS = (
+    "Each contrast is a cell against the control, paired by seed, at every look; alpha is spent "
+    "over the looks (Lan and DeMets), p-values are those of all looks together, adjusted by Holm "
+    "over the declared contrasts, and intervals hold at every look. {estimand}"
+)
 TERMS = (
     "Effects are least squares of all runs on the factors in -1 / +1 coding, seeds as blocks; "
     "p-values are adjusted by Holm over main effects and interactions of two factors. {estimand} "
@@ -133,6 +138,8 @@ def facts(frame: Frame, effects: Sequence[Effect], context: Sequence[Effect]) ->
 def _method(frame: Frame) -> str:
     if is_crossed(frame.study):
         return TERMS
+    if frame.rule is not None:
+        return ROUNDS
     return DUNNETT if frame.study.method == "blocked_dunnett" else METHOD
 
 

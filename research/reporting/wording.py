@@ -246,10 +246,33 @@ def _uneven(frame: Frame) -> list[str]:
     ]
 
 
+def by_rule(frame: Frame) -> list[str]:
+    """How seeds were added in rounds, and which cells were given no more."""
+    if frame.rule is None:
+        return []
+    looks = ", ".join(map(str, frame.rule.looks))
+    notes = [
+        f"Seeds were added in rounds, with looks at {looks} of at most {frame.rule.most} seeds, to "
+        "cells that were not decided; p values and intervals hold over all looks."
+    ]
+    stops: dict[tuple[str, int], list[str]] = {}
+    for name, (n, why) in frame.stopped.items():
+        stops.setdefault((why, n), []).append(name)
+    for (why, n), names in stops.items():
+        notes.append(f"Stopped after {n} seeds ({why}): {_some(names)}.")
+    begun = frame.plan["rounds"].get("begun_with")
+    if begun is not None:
+        notes.append(
+            f"The rounds were begun with at most {begun} seeds and went on with "
+            f"{frame.rule.most}: what alpha was spent on then is not counted."
+        )
+    return notes
+
+
 def cautions(frame: Frame) -> list[str]:
     """What makes runs of a table differ in more than their cell, or mean less than they seem."""
     notes = _collapsed(frame) + _rising(frame) + _uneven(frame) + _beyond(frame)
-    notes += _partly_preprocessed(frame)
+    notes += _partly_preprocessed(frame) + by_rule(frame)
     if frame.plan["data"].get("tested_on_val"):
         notes.append(TESTED_ON_VAL)
     if frame.persons_tested is not None and frame.persons_tested < FEW_PERSONS:

@@ -11,11 +11,17 @@ from research.stats.effect import mean_and_sd as mean_and_sd
 from research.stats.factorial import Term as Term
 from research.stats.factorial import factorial as factorial
 from research.stats.factorial import terms as terms
+from research.stats.rounds import FUTILE as FUTILE
+from research.stats.rounds import Rule as Rule
+from research.stats.rounds import chance_to_decide as chance_to_decide
+from research.stats.rounds import in_rounds as in_rounds
 from research.stats.screening import benjamini_hochberg as benjamini_hochberg
 from research.stats.screening import mcnemar as mcnemar
 from research.stats.screening import probability_of_improvement as probability_of_improvement
 from research.stats.seeds import chance_of_equivalent as chance_of_equivalent
+from research.stats.seeds import expected as expected
 from research.stats.seeds import seeds_needed as seeds_needed
+from research.stats.seeds import seeds_to_detect as seeds_to_detect
 from research.stats.spread import Spread as Spread
 from research.stats.spread import by_cluster as by_cluster
 from research.stats.spread import detectable as detectable
