@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from research import registry
+from research.design import to_be_tuned
 from research.errors import InvalidInput
 from research.executors import Event, Outcome
 from research.parent import parent_run
@@ -47,6 +48,14 @@ def carry_out(
     """
     registry.executors.entry(executor)
     plan = prepare(study, request, project, connect(project, create=False))
+    waiting = to_be_tuned(plan.study, {})
+    if waiting:
+        paths = ", ".join(plan.study.nuisance.paths if plan.study.nuisance else ())
+        raise InvalidInput(
+            f"nuisance: {paths} is to be tuned for {len(waiting)} cells first, which this version "
+            "cannot do by itself; leave nuisance out of the study, or run the specs that "
+            "research.plan(study, tuned=...) makes of values that you found"
+        )
     crew = 1
     if plan.todo:
         from research.bite import bites  # these import torch, which a finished study spares

@@ -56,6 +56,7 @@ def cells(study: Study) -> tuple[Cell, ...]:
 def plan(study: Study, tuned: Mapping[str, Mapping[str, Any]] | None = None) -> tuple[RunSpec, ...]:
     """A study to its run specs, as it states them; ``tuned`` as in `tuned_cells`."""
     made = tuned_cells(cells(study), tuned or {})
+    _check_tuned(study, tuned or {})
     folds = study.folds
     if isinstance(folds, str):
         raise InvalidInput(f"folds: {folds}: only the data tells how many these are")
@@ -77,6 +78,24 @@ def tuned_cells(made: Sequence[Cell], tuned: Mapping[str, Mapping[str, Any]]) ->
         )
         for cell in made
     )
+
+
+def to_be_tuned(study: Study, tuned: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """The cells of a study with nuisance values for which none were found yet."""
+    if study.nuisance is None:
+        return []
+    wanted = set(study.nuisance.paths)
+    return [cell.name for cell in cells(study) if wanted - set(tuned.get(cell.name, {}))]
+
+
+def _check_tuned(study: Study, tuned: Mapping[str, Mapping[str, Any]]) -> None:
+    """Refuses values for some cells only: then cells would differ in more than their factor."""
+    open_cells = to_be_tuned(study, tuned)
+    if tuned and open_cells:
+        raise InvalidInput(
+            f"tuned: nothing for {', '.join(open_cells)}; give "
+            f"{', '.join(study.nuisance.paths if study.nuisance else ())} for every cell, or none"
+        )
 
 
 def replicate(

@@ -192,6 +192,41 @@ class FractionOf(Frozen):
         return self
 
 
+class Range(Frozen):
+    """What a value is sought in: from ``low`` to ``high``, on a log scale or not; or choices."""
+
+    low: Number | None = None
+    high: Number | None = None
+    log: bool = False
+    choices: tuple[JsonValue, ...] | None = Field(None, min_length=2)
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        ends = (self.low, self.high)
+        if self.choices is not None:
+            if ends != (None, None) or self.log:
+                raise ValueError("gives choices and a range; give one of the two")
+            return self
+        if self.low is None or self.high is None:
+            raise ValueError("give low and high, or choices")
+        if not self.low < self.high:
+            raise ValueError(f"low {self.low} is not less than high {self.high}")
+        if self.log and self.low <= 0:
+            raise ValueError(f"low {self.low}: a log scale starts above 0")
+        return self
+
+
+class Nuisance(Frozen):
+    """Values that are no question of a study but decide how well a part does, as the learning rate.
+
+    They are tuned for each cell alone, on validation, with the same number of ``trials``, so that a
+    part is not blamed for a rate that suits another.
+    """
+
+    paths: dict[str, Range] = Field(min_length=1)
+    trials: Integer = Field(10, ge=2, le=1000)
+
+
 # What of a study does not change what it asks.
 NO_QUESTION = {"title", "about", "seeds", "save", "profiles", "variants", "extends"}
 
@@ -235,6 +270,9 @@ class Study(Frozen):
         (), description="Levels of factors that cannot be together; cells with all of them are not."
     )
     seeds: Seeds = (1, 2, 3, 4, 5)
+    nuisance: Nuisance | None = Field(
+        None, description="What is tuned for each cell before its seeds are run."
+    )
     folds: Folds | None = Field(
         None,
         description="Cross-validation: every cell and seed is run on every fold, and the folds' "

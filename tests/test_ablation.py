@@ -23,6 +23,7 @@ from research.planning import Plan, prepare
 from research.project import Project
 from research.provenance import hardware
 from research.request import Request
+from research.study import Study
 from research.tracking import Tracker
 from research.tracking.database import connect
 from research.tracking.memory import MemoryTracker
@@ -506,3 +507,10 @@ def test_rounds_that_cannot_be_are_refused(
 ) -> None:
     with pytest.raises(InvalidInput, match=words):
         research.ablate("tiny", until_resolved=True, **more)
+
+
+def test_a_study_that_is_to_be_tuned_is_not_run_untuned(project: Project, tiny: Study) -> None:
+    rate = {"paths": {"optim.params.lr": {"low": 1e-4, "high": 1e-1, "log": True}}}
+    with pytest.raises(InvalidInput, match=r"optim\.params\.lr is to be tuned for 3 cells first"):
+        research.ablate(tiny.replaced(nuisance=rate), executor="inline")
+    assert not connect(project).find()

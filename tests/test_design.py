@@ -188,3 +188,32 @@ def test_names_that_are_too_long_for_a_metric_are_refused() -> None:
     }
     with pytest.raises(InvalidInput, match="at most 200"):
         design.cells(study(factors=factors, design="full_factorial"))
+
+
+NUISANCE = {"paths": {"optim.params.lr": {"low": 1e-4, "high": 1e-1, "log": True}}, "trials": 5}
+
+
+def test_what_is_to_be_tuned_is_told_until_every_cell_has_it() -> None:
+    one = study(nuisance=NUISANCE)
+    names = [cell.name for cell in design.cells(one)]
+    assert design.to_be_tuned(one, {}) == names and design.to_be_tuned(study(), {}) == []
+    found = {name: {"optim.params.lr": 0.01 * (1 + n)} for n, name in enumerate(names)}
+    specs = design.plan(one, tuned=found)
+    assert {spec.optim.params["lr"] for spec in specs} == {0.01, 0.02, 0.03, 0.04}
+    with pytest.raises(InvalidInput, match="tuned: nothing for no-smoothing"):
+        design.plan(one, tuned={name: found[name] for name in names[:-1]})
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"low": 1, "high": 1}, "low 1.0 is not less than high 1.0"),
+        ({"low": 0, "high": 1, "log": True}, "a log scale starts above 0"),
+        ({"low": 0}, "give low and high, or choices"),
+        ({"low": 0, "high": 1, "choices": [1, 2]}, "give one of the two"),
+        ({"choices": [1]}, "at least 2"),
+    ],
+)
+def test_ranges_that_are_none_are_refused(given: dict[str, object], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        study(nuisance={"paths": {"optim.params.lr": given}})

@@ -75,7 +75,8 @@ INSIDE = {
         *("registry", "request", "run", "runner", "tracking"),
     },
     "ablation": {
-        *("bite", "errors", "execution", "executors", "inspection", "parent", "planning"),
+        *("bite", "design", "errors", "execution", "executors", "inspection", "parent"),
+        "planning",
         "project",
         *("registry", "request", "study", "tracking", "weights"),
     },

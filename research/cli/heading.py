@@ -45,6 +45,11 @@ def of_plan(plan: Plan) -> list[str]:
         resolution = fraction_of(study).resolution
         told = f"resolution {ROMAN.get(resolution or 0, resolution)}" if resolution else "all cells"
         lines.append(f"fraction  {told}: {', '.join(generators(study)) or 'nothing is left out'}")
+    if study.nuisance is not None:
+        lines.append(
+            f"nuisance  {', '.join(study.nuisance.paths)}: to be tuned for each cell, "
+            f"{study.nuisance.trials} trials each"
+        )
     stale = [run for run in plan.runs if run.state == "stale"]
     if stale:
         lines.append(f"stale     {len(stale)} runs were made by other code; they are run again")
