@@ -155,7 +155,7 @@ def test_a_worker_that_dies_idle_is_not_missed(project: Project) -> None:
                     process.kill()
                     left["killed"] += 1
 
-    changes = {"training.epochs": 8}
+    changes = {"training.epochs": 12}
     request = Request(seeds=1, changes=changes)
     done = carry_out("tiny", request, project, executor="processes", workers=2, observe=kill)
     assert left["killed"] == 1 and not done.failed
