@@ -156,6 +156,7 @@ def _test_once(spec: RunSpec, splits: Splits, state: State, place: Place, log: R
     log.result({**values, **_selected(state), "best_epoch": state.best}, tags)
     with tempfile.TemporaryDirectory() as name:
         _write_files(Path(name), spec, splits, predictions, place)
+        _write_json(Path(name) / "history.json", by_metric(state.history))
         log.files(Path(name))
     history = [epoch.metrics() for epoch in state.history]
     place.draw(lambda: _draw(log, predictions["test"], splits, history, state.best))
@@ -204,6 +205,13 @@ def _draw(
         if history:
             figures.curves(history, best).savefig(Path(name) / "curves.png", dpi=100)
         log.files(Path(name))
+
+
+def by_metric(history: list[Epoch]) -> dict[str, list[float | None]]:
+    """Every metric of a run by epoch, None where an epoch has none; quicker read than a store."""
+    records = [epoch.metrics() for epoch in history]
+    names = dict.fromkeys(name for record in records for name in record)
+    return {name: [record.get(name) for record in records] for name in names}
 
 
 def environment(place: Place, splits: Splits) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from research import metrics
 from research.errors import InvalidInput
 from research.stats import Rule
 from research.study import Study
-from research.tracking import Point, Tracked, Tracker
+from research.tracking import Tracked, Tracker
 from research.tracking.recording import TEST_ACCESSES, run_name
 from research.yaml_source import parse_yaml
 
@@ -210,9 +210,19 @@ class Frame:
                 total += counts
         return total
 
-    def curve(self, run: Tracked, metric: str) -> list[Point]:
-        """A run's metric by epoch."""
-        return self.tracker.history(run.run_id, metric)
+    def curve(self, run: Tracked, metric: str) -> list[float]:
+        """A run's metric by epoch, NaN where an epoch has none."""
+        if run.run_id not in self._histories:
+            content = self.tracker.read_file(run.run_id, "history.json")
+            self._histories[run.run_id] = None if content is None else json.loads(content)
+        known = self._histories[run.run_id]
+        if known is None:  # of a run that kept none
+            return [point.value for point in self.tracker.history(run.run_id, metric)]
+        return [float("nan") if one is None else one for one in known.get(metric, [])]
+
+    @functools.cached_property
+    def _histories(self) -> dict[str, dict[str, list[float | None]] | None]:
+        return {}
 
 
 def _unpacked(content: bytes) -> dict[str, NDArray[Any]]:

@@ -81,9 +81,9 @@ def page(
         forest=_drawn(forest),
         points=_drawn(pictures.points(frame)),
         curves=[
-            ("Validation accuracy", _drawn(pictures.curves(frame, "val/accuracy", 100))),
-            ("Training loss", _drawn(pictures.curves(frame, "train/loss"))),
-            ("Validation loss", _drawn(pictures.curves(frame, "val/loss"))),
+            ("Validation accuracy", _drawn(pictures.curves(frame, "val/accuracy", effects, 100))),
+            ("Training loss", _drawn(pictures.curves(frame, "train/loss", effects))),
+            ("Validation loss", _drawn(pictures.curves(frame, "val/loss", effects))),
         ],
         cells=cell_rows(cells, effects, context),
         bites=_bites(frame),

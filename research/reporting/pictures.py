@@ -14,6 +14,7 @@ from research.reporting.wording import metric_name, term_name
 from research.stats import Effect
 
 MOST_PAIRS = 12  # of factors that are drawn
+MOST_CURVES = 11  # beside the control
 
 
 def forest(frame: Frame, effects: Sequence[Effect]) -> Figure | None:
@@ -39,13 +40,22 @@ def points(frame: Frame) -> Figure:
     return figures.points(names, scores, f"{metric_name(frame.study.metric)}, %")
 
 
-def curves(frame: Frame, metric: str, scale: float = 1.0) -> Figure:
-    """A metric by epoch: each cell's mean over its runs, and their range."""
+def curves(frame: Frame, metric: str, effects: Sequence[Effect], scale: float = 1.0) -> Figure:
+    """A metric by epoch: each cell's mean over its runs, and their range.
+
+    Of many cells the control and those with the largest effects, which can be told apart.
+    """
     series = {}
-    for cell in frame.plan["cells"]:
+    known = [one for one in effects if one.kind == "contrast" and np.isfinite(one.effect)]
+    largest = {one.cell for one in sorted(known, key=lambda one: -abs(one.effect))[:MOST_CURVES]}
+    cells = frame.plan["cells"]
+    if len(cells) > MOST_CURVES + 1:
+        first = {cell["name"] for cell in cells[: MOST_CURVES + 1]} if not largest else set()
+        cells = [c for c in cells if c["name"] in {"control", *largest, *first}]
+    for cell in cells:
         found = [frame.finished(cell["name"], seed) or [] for seed in frame.seeds]
         runs = [run for one in found for run in one]
-        lines = [[point.value for point in frame.curve(run, metric)] for run in runs]
+        lines = [frame.curve(run, metric) for run in runs]
         if any(lines):
             longest = max(map(len, lines))
             padded = [line + [np.nan] * (longest - len(line)) for line in lines]

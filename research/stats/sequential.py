@@ -19,6 +19,9 @@ from scipy import optimize, special
 
 from research.stats.effect import Floats
 
+# t statistics of successive looks are less alike than the sums of normal scores that boundaries are
+# made for: simulated from 3 seeds on, errors were 1.09 to 1.19 times what was spent.
+INFLATION = 1.2
 POWER_OF_SPENDING = 2.0  # few seeds spend little, as their t tests find little
 GRID = 401  # places of the integration; boundaries are right to 1e-4
 REACH = 8.0  # standard deviations that it covers
@@ -26,8 +29,13 @@ SMALLEST = 1e-12
 
 
 def spent(shares: Sequence[float], alpha: float) -> list[float]:
-    """Shares of the most seeds at each look to the alpha that is spent by then."""
-    return [alpha * min(1.0, share) ** POWER_OF_SPENDING for share in shares]
+    """Shares of the most seeds at each look to the alpha that is spent by then.
+
+    A single look at the most seeds spends all of it; several leave some for t tests' inflation.
+    """
+    if len(shares) == 1 and shares[0] >= 1:
+        return [alpha]
+    return [alpha / INFLATION * min(1.0, share) ** POWER_OF_SPENDING for share in shares]
 
 
 @functools.lru_cache(maxsize=4096)
