@@ -79,11 +79,13 @@ def forest(
     axes = _rows(names, label)
     axes.axvspan(-100 * margin, 100 * margin, color=GREY, alpha=0.18, lw=0)
     axes.axvline(0, color="black", lw=0.8)
-    for row, verdict in enumerate(verdicts):
-        colour = {"hurts": BAD, "helps": GOOD, "equivalent": NEUTRAL}.get(verdict, GREY)
-        axes.plot(100 * adjusted[row], [row, row], color=colour, lw=1.0, alpha=0.6)
-        axes.plot(100 * intervals[row], [row, row], color=colour, lw=3.0, solid_capstyle="butt")
-        axes.plot(100 * effects[row], row, "o", color=colour, ms=6)
+    known = {"hurts": BAD, "helps": GOOD, "equivalent": NEUTRAL}
+    colours = [known.get(verdict, GREY) for verdict in verdicts]
+    rows = np.arange(len(names))
+    for bounds, width, alpha in ((adjusted, 1.0, 0.6), (intervals, 3.0, 1.0)):
+        low, high = 100 * bounds[:, 0], 100 * bounds[:, 1]
+        axes.hlines(rows, low, high, colors=colours, linewidth=width, alpha=alpha)
+    axes.scatter(100 * effects, rows, c=colours, s=36, zorder=3)
     return _figure(axes)
 
 
@@ -94,10 +96,9 @@ def points(names: Sequence[str], scores: Floats, label: str) -> Figure:
     for column in range(scores.shape[1]):
         colour = COLOURS[column % len(COLOURS)]
         axes.plot(100 * scores[:, column], rows, ".", color=colour, ms=7, alpha=0.8)
-    for row, values in enumerate(scores):
-        if np.isfinite(values).any():
-            mean = 100 * float(np.nanmean(values))
-            axes.plot([mean, mean], [row - 0.3, row + 0.3], color="black", lw=1.4)
+    known = np.isfinite(scores).any(axis=1)
+    means = 100 * np.nanmean(scores[known], axis=1)
+    axes.vlines(means, rows[known] - 0.3, rows[known] + 0.3, color="black", linewidth=1.4)
     return _figure(axes)
 
 
