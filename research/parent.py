@@ -163,6 +163,8 @@ def merged(content: dict[str, Any], before: dict[str, Any] | None) -> dict[str, 
     rounds, earlier = content.get("rounds"), before.get("rounds")
     if rounds and earlier and (earlier.get("begun_with") or earlier["most"]) != rounds["most"]:
         rounds["begun_with"] = earlier.get("begun_with") or earlier["most"]
+    if rounds is None:
+        content["after_rounds"] = before.get("after_rounds") or earlier
     known = {cell["name"]: cell.get("bite") for cell in before["cells"]}
     for cell in content["cells"]:
         cell["bite"] = cell["bite"] or known.get(cell["name"])

@@ -492,6 +492,11 @@ def test_seeds_are_added_in_rounds_until_contrasts_are_decided(project: Project)
         changes={"training.epochs": 1, "data.params.test_images": 42}, observe=again,
     )  # fmt: skip
     assert not again.outcomes and same.effects.equals(report.effects)
+    more = research.ablate(
+        "tiny", factors=["smoothing"], executor="inline", seeds=4,
+        changes={"training.epochs": 1, "data.params.test_images": 42},
+    )  # fmt: skip
+    assert "do not pay for the looks before" in " ".join(more.notes)
 
 
 @pytest.mark.parametrize(

@@ -407,6 +407,8 @@ def test_intervals_of_rounds_are_wider_and_tighten_to_what_one_look_gives() -> N
     assert all(a.high - a.low >= b.high - b.low for a, b in zip(told, rounds, strict=True))
     same = stats.in_rounds(0.7 + np.zeros((2, 9)), RULE)
     assert same[0].verdict == "equivalent"
+    table[1, 1] = np.nan
+    assert [one.complete for one in stats.in_rounds(table, RULE)] == [False, True]
     few = stats.in_rounds(table[:, :2], stats.Rule((3,), 9))
     assert np.isnan(few[0].low) and few[0].verdict == "unresolved"
 

@@ -248,6 +248,13 @@ def _uneven(frame: Frame) -> list[str]:
 
 def by_rule(frame: Frame) -> list[str]:
     """How seeds were added in rounds, and which cells were given no more."""
+    before = frame.plan.get("after_rounds")
+    if frame.rule is None and before:
+        looks = ", ".join(map(str, before["looks"]))
+        return [
+            f"Seeds were added in rounds first (looks at {looks}), then by hand: the p values and "
+            "intervals here are those of one look, and do not pay for the looks before."
+        ]
     if frame.rule is None:
         return []
     looks = ", ".join(map(str, frame.rule.looks))

@@ -56,12 +56,19 @@ def in_rounds(
         looks = [n for n in rule.looks if n <= base.n][: len(found)]
         p_values = [max(p_value(effect, s) for s in spreads) for effect, spreads in found]
         overall.append(sequential_p(p_values, looks, rule.most))
-        effects.append(_at_last(base, found, looks, rule, contrasts, margin, alpha))
+        judged_at = _at_last(base, found, looks, rule, contrasts, margin, alpha)
+        effects.append(replace(judged_at, complete=_has_no_hole(table, row)))
     adjusted = holm(overall)
     return [
         judged(replace(one, p=p, p_adjusted=p_all), margin, alpha) if one.n >= MIN_SEEDS else one
         for one, p, p_all in zip(effects, overall, adjusted, strict=True)
     ]
+
+
+def _has_no_hole(table: Floats, row: int) -> bool:
+    """Whether a cell and the control have every seed up to the cell's last."""
+    given = np.flatnonzero(np.isfinite(table[row]))
+    return bool(np.isfinite(table[[0, row], : given[-1] + 1]).all())
 
 
 Look = tuple[float, list[Spread]]
@@ -114,7 +121,6 @@ def _at_last(
         high_adjusted=effect + wide,
         mde=max(detectable(one, alpha=together) for one in spreads),
         verdict="equivalent" if same else "unresolved",
-        complete=True,
     )
 
 
