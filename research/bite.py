@@ -30,6 +30,7 @@ from research.study import Study
 
 IMAGES = 16
 SEED = 1
+RARE = 0.5  # a smaller probability of an augmentation may leave a batch as it is
 LARGE_MACS = 2e9  # a net of more for an image is not computed, only counted
 # Which parts of a training a path of a recipe is meant to change.
 MEANT = {
@@ -147,7 +148,9 @@ def _answers(net: torch.nn.Module, images: Tensor) -> Tensor:
 def _differences(mine: Probe, other: Probe, before: Recipe, after: Recipe) -> dict[str, str]:
     """Every part that differs, with a few words."""
     same_input = _same(mine.input, other.input)
-    found = {"net": _net(mine, other, same_input=same_input)}
+    found: dict[str, str] = {}
+    if before.model != after.model or not same_input:
+        found["net"] = _net(mine, other, same_input=same_input)
     if abs(mine.loss - other.loss) > 1e-6 * max(1.0, abs(mine.loss)):
         found["loss"] = f"{mine.loss:.3f} to {other.loss:.3f} on a fixed batch"
     if not same_input:
@@ -156,6 +159,8 @@ def _differences(mine: Probe, other: Probe, before: Recipe, after: Recipe) -> di
     alike = [_same(one, two) for one, two in zip(mine.batch, other.batch, strict=False)]
     if len(mine.batch) != len(other.batch) or not all(alike):
         found["batch"] = "another batch of the same images"
+    elif before.augment != after.augment and _is_rare(before) | _is_rare(after):
+        found["batch"] = "specified otherwise (too rare to be seen here)"
     for part, field in SPECIFIED.items():
         found[part] = _specified(getattr(before, field), getattr(after, field))
     limits = {n: (before.data.params.get(n), after.data.params.get(n)) for n in after.data.params}
@@ -165,11 +170,19 @@ def _differences(mine: Probe, other: Probe, before: Recipe, after: Recipe) -> di
     return {part: text for part, text in found.items() if text}
 
 
+def _is_rare(recipe: Recipe) -> bool:
+    """Whether an augmentation happens to few images, so that a small batch may have none."""
+    steps: list[dict[str, Any]] = [params or {} for params in recipe.augment.values()]
+    return any(0 < params.get("p", 1) < RARE for params in steps)
+
+
 def _net(mine: Probe, other: Probe, *, same_input: bool) -> str:
     more = other.parameters - mine.parameters
     parts = [f"{more:+,} parameters".replace("-", "−")] if more else []
     parts += [f"{name} {mine.layers[name]} to {other.layers[name]}" for name in _moved(mine, other)]
-    if mine.answers is None or other.answers is None or not same_input:
+    if mine.answers is None or other.answers is None:
+        return "; ".join(parts) or "specified otherwise (too large to be compared here)"
+    if not same_input:
         return "; ".join(parts)
     if _same(mine.answers, other.answers) and not more:
         return ""

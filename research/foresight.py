@@ -7,7 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from research.data import SPLITS
 from research.data.folds import used
+from research.designs import is_crossed
 from research.errors import InvalidInput
 from research.planning import Plan
 from research.reporting.effects import differences_of
@@ -45,13 +47,18 @@ def foresee(plan: Plan, effect: float, tracker: Tracker) -> list[Foresight]:
     if not 0 < effect < 1:
         raise InvalidInput(f"--detect {effect}: give a fraction, such as 0.01 for one point")
     study = plan.study
+    if is_crossed(study):
+        raise InvalidInput("--detect: is told for contrasts with a control, not for factorials")
     names = [cell.name for cell in plan.cells if cell.role == "contrast"]
-    tested = used(plan.control_data, plan.cells[0].recipe.data.params).test
-    count = len(tested)
-    known = _tracked(plan, names, tracker)
+    splits = plan.control_data
+    count = len(used(splits, plan.cells[0].recipe.data.params).test)
+    if study.folds is not None:  # each image is tested once
+        count = sum(len(getattr(splits, part)) for part in SPLITS)
+    assumed = _assumed(count, images=study.metric == "test/accuracy")
+    known = _tracked(plan, names, tracker, assumed[1])
     found = []
     for name in names:
-        sd, images, source = known.get(name) or _assumed(count)
+        sd, images, source = known.get(name) or assumed
         found.append(
             Foresight(
                 cell=name,
@@ -67,12 +74,15 @@ def foresee(plan: Plan, effect: float, tracker: Tracker) -> list[Foresight]:
     return found
 
 
-def _assumed(count: int) -> tuple[float, float, str]:
+def _assumed(count: int, *, images: bool) -> tuple[float, float, str]:
+    """Other metrics than accuracy are judged about new seeds alone."""
     sd = SEED_SD * math.sqrt(2 * (1 - PAIRING))
-    return sd, DISAGREEMENT / count, "assumed"
+    return sd, DISAGREEMENT / count if images else 0.0, "assumed"
 
 
-def _tracked(plan: Plan, names: list[str], tracker: Tracker) -> dict[str, tuple[float, float, str]]:
+def _tracked(
+    plan: Plan, names: list[str], tracker: Tracker, assumed_images: float
+) -> dict[str, tuple[float, float, str]]:
     """Of contrasts with runs: SD, what images add, and of how many seeds that is told."""
     parents = tracker.find(kind="study", study_hash=plan.study_hash)
     if not parents:
@@ -90,7 +100,8 @@ def _tracked(plan: Plan, names: list[str], tracker: Tracker) -> dict[str, tuple[
     for name, (differences, images) in runs.items():
         enough = len(differences) >= FEW
         sd = float(np.std(differences, ddof=1)) if enough else pooled
-        found[name] = (sd, images, f"{len(differences)} seeds{'' if enough else ', pooled'}")
+        source = f"{len(differences)} seeds{'' if enough else ', pooled'}"
+        found[name] = (sd, images if enough else assumed_images, source)
     return found
 
 

@@ -177,7 +177,8 @@ def merged(content: dict[str, Any], before: dict[str, Any] | None) -> dict[str, 
     kept = [
         run
         for _, runs in sorted(other.items())
-        if all(one["run_id"] and one.get("code_today") == code.get(one["cell"]) for one in runs)
+        if not content.get("rounds")  # a round is judged by its own seeds, whatever else there is
+        and all(one["run_id"] and one.get("code_today") == code.get(one["cell"]) for one in runs)
         for run in runs
     ]
     seeds = content["seeds"] + sorted({run["seed"] for run in kept})

@@ -24,6 +24,7 @@ from research.tracking.database import connect
 
 STEP = 2  # seeds that a round adds
 MAX_SEEDS = 20
+MOST_SEEDS = 100
 
 
 def looks_of(most: int) -> tuple[int, ...]:
@@ -53,8 +54,10 @@ def resolve(
     stopped and asked again. Raises `InvalidInput` for what has no contrasts to resolve.
     """
     study, _, _ = find_study(name, request, project)
-    if not MIN_SEEDS < max_seeds <= 1000:
-        raise InvalidInput(f"--max-seeds {max_seeds}: give {MIN_SEEDS + 1} to 1000")
+    if not MIN_SEEDS < max_seeds <= MOST_SEEDS:
+        raise InvalidInput(f"--max-seeds {max_seeds}: give {MIN_SEEDS + 1} to {MOST_SEEDS}")
+    if request.fresh:
+        raise InvalidInput("--fresh and --until-resolved: every round would train all anew")
     if request.seeds is not None:
         raise InvalidInput("--seeds and --until-resolved: the rounds decide how many; give one")
     if is_crossed(study) or study.method != "paired_t_holm":

@@ -499,11 +499,28 @@ def test_seeds_are_added_in_rounds_until_contrasts_are_decided(project: Project)
     assert "do not pay for the looks before" in " ".join(more.notes)
 
 
+def test_rounds_are_judged_alike_whatever_else_is_finished(project: Project) -> None:
+    asked: dict[str, Any] = {
+        "executor": "inline",
+        "changes": {"training.epochs": 1, "data.params.test_images": 42},
+    }
+    research.ablate("tiny", seeds=4, **asked)  # a look outside the rounds
+    first = research.ablate("tiny", until_resolved=True, max_seeds=5, **asked)
+    again = research.ablate("tiny", until_resolved=True, max_seeds=5, **asked)
+    assert first.effects.equals(again.effects)
+    tracker = connect(project)
+    for made in (first, again):
+        plan = json.loads(tracker.read_file(made.parent_run_id, "plan.json") or b"")
+        assert plan["seeds"] == list(range(1, plan["rounds"]["looks"][-1] + 1))
+        assert "looked at with 4 seeds, outside the rounds" in " ".join(made.notes)
+
+
 @pytest.mark.parametrize(
     ("more", "words"),
     [
         ({"seeds": 5}, "the rounds decide how many"),
-        ({"max_seeds": 3}, "give 4 to 1000"),
+        ({"max_seeds": 3}, "give 4 to 100"),
+        ({"fresh": True}, "every round would train all anew"),
         ({"design": "full_factorial"}, "is for contrasts"),
     ],
 )

@@ -126,3 +126,22 @@ def test_no_run_is_made_of_a_study_whose_cell_takes_no_effect(
 def test_the_cells_of_shipped_studies_bite(name: str, project: Project) -> None:
     found = bites(planned(name, project, changes=FEW | PLAIN))
     assert found and not any(bite.beyond for bite in found.values())
+
+
+def test_what_is_too_large_or_too_rare_to_be_seen_is_not_refused(
+    tiny: Study, project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    levels = {"rare": {"p": 0.01}, "absent": None}
+    path = "augment.flip"
+    study = with_factor(tiny, "flip", path=path, levels=levels, control="rare")
+    study = study.replaced(base=study.base.override({"augment.mixup": None}))
+    (bite,) = bites(planned(study, project)).values()
+    assert bite.differs
+    monkeypatch.setattr("research.bite.LARGE_MACS", 0)
+    path = "model.params.dropout"
+    base = tiny.base.override({"model.params.head": "pool_mlp"})
+    study = with_factor(
+        tiny.replaced(base=base), "drop", path=path, levels={"a": 0.5, "b": 0.3}, control="a"
+    )
+    (bite,) = bites(planned(study, project)).values()
+    assert "too large to be compared" in bite.differs["net"]

@@ -80,7 +80,7 @@ INSIDE = {
         "project",
         *("registry", "request", "study", "tracking", "weights"),
     },
-    "foresight": {"data", "errors", "planning", "reporting", "stats", "tracking"},
+    "foresight": {"data", "designs", "errors", "planning", "reporting", "stats", "tracking"},
     "resolving": {
         *("ablation", "designs", "errors", "executors", "planning", "project", "reporting"),
         *("request", "stats", "study", "tracking"),

@@ -389,7 +389,9 @@ def test_rounds_find_planted_effects_and_keep_their_error() -> None:
         effects = stats.in_rounds(table, RULE)
         found += effects[0].verdict == "hurts"
         false += any(one.verdict in ("hurts", "helps") for one in effects[1:])
-        assert effects[2].n == 5 and all(one.complete for one in effects)
+        assert effects[2].n == 5 and not effects[2].complete
+        told = stats.in_rounds(table, RULE, expected=[9, 9, 5, 9])
+        assert all(one.complete for one in told)
     assert found > 45 and false <= 7
 
 
@@ -407,8 +409,13 @@ def test_intervals_of_rounds_are_wider_and_tighten_to_what_one_look_gives() -> N
     assert all(a.high - a.low >= b.high - b.low for a, b in zip(told, rounds, strict=True))
     same = stats.in_rounds(0.7 + np.zeros((2, 9)), RULE)
     assert same[0].verdict == "equivalent"
-    table[1, 1] = np.nan
-    assert [one.complete for one in stats.in_rounds(table, RULE)] == [False, True]
+    table[1, 4] = np.nan  # a hole: what is before it counts, as one look
+    holed, whole = stats.in_rounds(table, RULE)
+    assert (holed.n, holed.complete, whole.n, whole.complete) == (3, False, 9, True)
+    assert holed.effect == pytest.approx((table[1, :3] - table[0, :3]).mean())
+    table[1, 0] = np.nan
+    none = stats.in_rounds(table, RULE)[0]
+    assert np.isnan(none.low) and none.verdict == "unresolved" and not none.complete
     few = stats.in_rounds(table[:, :2], stats.Rule((3,), 9))
     assert np.isnan(few[0].low) and few[0].verdict == "unresolved"
 

@@ -137,6 +137,7 @@ def _against_control(frame: Frame, names: Sequence[str]) -> list[Effect]:
             clusters=clusters,
             margin=study.margin,
             alpha=study.alpha,
+            expected=[frame.stopped.get(name, (frame.rule.looks[-1], ""))[0] for name in names],
         )
         return [_named(frame, name, one) for name, one in zip(names, judged, strict=True)]
     judged = many_to_one(

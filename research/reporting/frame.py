@@ -54,9 +54,9 @@ class Frame:
     @property
     def looks(self) -> list[int]:
         """With how many seeds verdicts were looked at, this look included; only additions count."""
-        if self.rule is not None:
-            return []  # its looks are the rule's, and paid for
         before: list[int] = json.loads(self.parent.tags.get(LOOKS, "[]"))
+        if self.rule is not None:
+            return before  # the looks of rounds are paid for
         ended = self.runs["status"] == "FINISHED"
         now = int(ended.groupby(self.runs["seed"]).all().sum())
         return before if not now or (before and now <= before[-1]) else [*before, now]
@@ -95,7 +95,7 @@ class Frame:
     def rule(self) -> Rule | None:
         """At which looks seeds were added, where they were added in rounds by rule."""
         rounds = self.plan.get("rounds")
-        if rounds is None or tuple(self.seeds[: rounds["looks"][-1]]) != tuple(self.seeds):
+        if rounds is None:
             return None
         return Rule(tuple(rounds["looks"]), rounds["most"])
 

@@ -262,6 +262,12 @@ def by_rule(frame: Frame) -> list[str]:
         f"Seeds were added in rounds, with looks at {looks} of at most {frame.rule.most} seeds, to "
         "cells that were not decided; p values and intervals hold over all looks."
     ]
+    if frame.looks:
+        seen = ", ".join(map(str, frame.looks))
+        notes.append(
+            f"Results had been looked at with {seen} seeds, outside the rounds: what was seen then "
+            "is not paid for."
+        )
     stops: dict[tuple[str, int], list[str]] = {}
     for name, (n, why) in frame.stopped.items():
         stops.setdefault((why, n), []).append(name)
@@ -311,7 +317,7 @@ def cautions(frame: Frame) -> list[str]:
             f"{len(names)} runs were made by other code than the rest and are counted because "
             f"--accept-code was given: {_some(names)}."
         )
-    looks = frame.looks
+    looks = [] if frame.rule is not None else frame.looks
     if len(looks) > 1:
         steps = " then ".join(map(str, looks))
         notes.append(

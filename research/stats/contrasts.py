@@ -101,8 +101,9 @@ def paired(
     base = Effect(n=n, mean=mean, sd=sd, effect=effect, complete=n == table.shape[1])
     if hits is None or n < MIN_SEEDS:
         return base, differences, None
-    each = hits[row][both].astype(float) - hits[0][both].astype(float)
-    return base, differences, clustered(each, clusters)
+    each = clustered(hits[row][both].astype(float) - hits[0][both].astype(float), clusters)
+    # Of one image, or one person, nothing is told about others.
+    return base, differences, each if each.shape[1] > 1 else None
 
 
 def _contrast(

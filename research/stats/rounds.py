@@ -37,8 +37,11 @@ def in_rounds(
     clusters: ArrayLike | None = None,
     margin: float = 0.01,
     alpha: float = 0.05,
+    expected: Sequence[int] | None = None,
 ) -> list[Effect]:
     """As `research.stats.many_to_one`, of cells that were given seeds until they were decided.
+
+    ``expected`` is how many seeds each row but the control's was given; else all of the last look.
 
     Intervals are those that hold at every look (Jennison and Turnbull 1989). ``equivalent`` stands
     where two one-sided tests were passed at some look, with alpha spent over the looks likewise.
@@ -48,27 +51,23 @@ def in_rounds(
     contrasts = max(1, len(table) - 1)
     effects, overall = [], []
     for row in range(1, len(table)):
-        base, found = _looked(table, row, hits, clusters, rule)
+        base, found, looks = _looked(table, row, hits, clusters, rule)
+        wanted = rule.looks[-1] if expected is None else expected[row - 1]
         if not found:
-            effects.append(base)
+            effects.append(replace(base, complete=False))
             overall.append(1.0)
             continue
-        looks = [n for n in rule.looks if n <= base.n][: len(found)]
         p_values = [max(p_value(effect, s) for s in spreads) for effect, spreads in found]
         overall.append(sequential_p(p_values, looks, rule.most))
         judged_at = _at_last(base, found, looks, rule, contrasts, margin, alpha)
-        effects.append(replace(judged_at, complete=_has_no_hole(table, row)))
+        effects.append(replace(judged_at, complete=base.n >= wanted))
     adjusted = holm(overall)
     return [
-        judged(replace(one, p=p, p_adjusted=p_all), margin, alpha) if one.n >= MIN_SEEDS else one
+        judged(replace(one, p=p, p_adjusted=p_all), margin, alpha)
+        if math.isfinite(one.low)
+        else one
         for one, p, p_all in zip(effects, overall, adjusted, strict=True)
     ]
-
-
-def _has_no_hole(table: Floats, row: int) -> bool:
-    """Whether a cell and the control have every seed up to the cell's last."""
-    given = np.flatnonzero(np.isfinite(table[row]))
-    return bool(np.isfinite(table[[0, row], : given[-1] + 1]).all())
 
 
 Look = tuple[float, list[Spread]]
@@ -76,18 +75,25 @@ Look = tuple[float, list[Spread]]
 
 def _looked(
     table: Floats, row: int, hits: np.ndarray | None, clusters: ArrayLike | None, rule: Rule
-) -> tuple[Effect, list[Look]]:
-    """A contrast with the seeds that it has, and its effect and spreads at each look before."""
-    base, _, _ = paired(table, row, hits, clusters)
+) -> tuple[Effect, list[Look], list[int]]:
+    """A contrast at its last whole look, its effect and spreads at each, and which these are.
+
+    A look counts where the cell and the control have every seed of it.
+    """
+    looks = [
+        look
+        for look in rule.looks
+        if MIN_SEEDS <= look <= table.shape[1] and np.isfinite(table[[0, row], :look]).all()
+    ]
     found: list[Look] = []
-    for look in rule.looks:
-        if MIN_SEEDS <= look <= base.n:
-            part = None if hits is None else hits[:, :look]
-            one, differences, each = paired(table[:, :look], row, part, clusters)
-            spreads = [spread(differences)]
-            spreads += [] if each is None else [spread(differences, each)]
-            found.append((one.effect, spreads))
-    return base, found
+    base = paired(table, row, None, None)[0]
+    for look in looks:
+        part = None if hits is None else hits[:, :look]
+        base, differences, each = paired(table[:, :look], row, part, clusters)
+        spreads = [spread(differences)]
+        spreads += [] if each is None else [spread(differences, each)]
+        found.append((base.effect, spreads))
+    return base, found, looks
 
 
 def _at_last(
