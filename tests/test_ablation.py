@@ -348,13 +348,14 @@ def test_nothing_is_made_where_the_input_is_wrong(
             "study": "alexnet_pro",
             "changes": {
                 "data.params.size": 40,
-                **{f"data.params.{name}_images": 70 for name in ("train", "val", "test")},
                 "training.precision": "fp32",
                 "training.memory_format": "contiguous",
             },
         },
     ):
         given = dict(wrong)
+        few = {f"data.params.{name}_images": 70 for name in ("train", "val", "test")}
+        given["changes"] = few | given.get("changes", {}) if "data" not in given else {}
         with pytest.raises(InvalidInput):
             research.ablate(given.pop("study"), **given)
     assert not list(root.iterdir())

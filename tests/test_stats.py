@@ -367,12 +367,12 @@ def test_boundaries_spend_what_they_should_at_every_look() -> None:
 def test_the_p_of_all_looks_is_uniform_where_there_is_no_effect() -> None:
     generator = np.random.default_rng(12)
     looks, found = (3, 5, 7, 9), []
-    for _ in range(300):
+    for _ in range(100):
         drawn = generator.normal(size=9)
         p = [scipy_stats.ttest_1samp(drawn[:n], 0).pvalue for n in looks]
         found.append(sequential.sequential_p(p, looks, 9))
     for alpha in (0.05, 0.2, 0.5):
-        assert np.mean(np.array(found) <= alpha) <= alpha + 2.5 * np.sqrt(alpha / 300)
+        assert np.mean(np.array(found) <= alpha) <= alpha + 2.5 * np.sqrt(alpha / 100)
     assert sequential.sequential_p([0.03], (9,), 9) == pytest.approx(0.03, rel=1e-3)
 
 
@@ -382,7 +382,7 @@ RULE = stats.Rule((3, 5, 7, 9), 9)
 def test_rounds_find_planted_effects_and_keep_their_error() -> None:
     generator = np.random.default_rng(13)
     false = found = 0
-    for _ in range(60):
+    for _ in range(25):
         table = 0.7 + generator.normal(0, 0.006, (5, 9))
         table[1] -= 0.02
         table[3, 5:] = np.nan  # was stopped after five
@@ -392,7 +392,7 @@ def test_rounds_find_planted_effects_and_keep_their_error() -> None:
         assert effects[2].n == 5 and not effects[2].complete
         told = stats.in_rounds(table, RULE, expected=[9, 9, 5, 9])
         assert all(one.complete for one in told)
-    assert found > 45 and false <= 7
+    assert found > 18 and false <= 4
 
 
 def test_intervals_of_rounds_are_wider_and_tighten_to_what_one_look_gives() -> None:
