@@ -207,6 +207,21 @@ def test_a_declared_dunnett_tells_how_evenly_cells_vary(plant: Plant) -> None:
     assert "the largest SD is" in notes
 
 
+def test_a_factor_whose_effect_varies_more_from_seed_to_seed_is_told(plant: Plant) -> None:
+    cells = ("control", "smoothing-absent", "batch_norm-absent")
+    truth = dict.fromkeys((*cells, "batch_norm-absent__smoothing-absent"), 0.7)
+    tracker, project = plant(truth, design="full_factorial", metric="test/macro_f1")
+    seeds, generator = dict.fromkeys(truth, 0), np.random.default_rng(2)
+    for run in list(tracker.runs.values()):
+        if run.name in truth:
+            seed = seeds[run.name] = seeds[run.name] + 1
+            wide = 0.05 * (-1) ** seed if run.name.startswith("batch_norm-absent") else 0.0
+            odd = 0.001 * generator.normal()
+            tracker.log(run.run_id, [Point("test/macro_f1", 0.6 + wide + odd)])
+    notes = " ".join(reporting.report("tiny", tracker, project).notes)
+    assert "batch_norm: varies over 3 times as much from seed to seed" in notes
+
+
 def test_an_interaction_is_told_as_one(plant: Plant) -> None:
     truth = dict.fromkeys(["control", "smoothing-absent", "batch_norm-absent"], 0.75)
     truth["batch_norm-absent__smoothing-absent"] = 0.5

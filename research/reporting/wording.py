@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from statistics import median
 
 import numpy as np
 
+from research.designs import is_crossed
+from research.reporting.effects import effects
 from research.reporting.frame import Frame
 from research.stats import MIN_SEEDS, Effect, spread_ratio
 
@@ -16,7 +19,7 @@ TESTED_ON_VAL = (
 )
 FEW_PERSONS = 5  # so few say little of people
 LATE = 0.1  # share of the epochs that are the end
-MOST_UNEVEN = 2.0  # times the median SD
+MOST_UNEVEN, MOST_UNEVEN_TERM = 2.0, 3.0  # times the median SD, of cells and of terms
 ONE_CLASS = 0.99  # share of the answers from which on a net is said to know one class only
 
 
@@ -230,6 +233,22 @@ def _rising(frame: Frame) -> list[str]:
     ]
 
 
+def _uneven_terms(frame: Frame) -> list[str]:
+    """Whether the effect of one factor varies more from seed to seed than the rest."""
+    if not is_crossed(frame.study):
+        return []
+    known = [one for one in effects(frame) if one.n >= MIN_SEEDS and math.isfinite(one.sd)]
+    middle = median(one.sd for one in known) if known else 0.0
+    wide = [term_name(one) for one in known if one.sd > MOST_UNEVEN_TERM * middle > 0]
+    if not wide:
+        return []
+    return [
+        f"{_some(wide)}: varies over {MOST_UNEVEN_TERM:.0f} times as much from seed to seed as the "
+        "middle of the terms. One variance is taken for all, so its p value and interval are surer "
+        "than they should be."
+    ]
+
+
 def _uneven(frame: Frame) -> list[str]:
     """Whether one cell varies more than a blocked Dunnett can bear."""
     if frame.study.method != "blocked_dunnett":
@@ -284,7 +303,8 @@ def by_rule(frame: Frame) -> list[str]:
 
 def cautions(frame: Frame) -> list[str]:
     """What makes runs of a table differ in more than their cell, or mean less than they seem."""
-    notes = _collapsed(frame) + _rising(frame) + _uneven(frame) + _beyond(frame)
+    notes = _collapsed(frame) + _rising(frame) + _uneven(frame) + _uneven_terms(frame)
+    notes += _beyond(frame)
     notes += _partly_preprocessed(frame) + by_rule(frame)
     if frame.plan["data"].get("tested_on_val"):
         notes.append(TESTED_ON_VAL)
