@@ -503,6 +503,7 @@ def test_seeds_are_added_in_rounds_until_contrasts_are_decided(project: Project)
 def test_rounds_are_judged_alike_whatever_else_is_finished(project: Project) -> None:
     asked: dict[str, Any] = {
         "executor": "inline",
+        "factors": ["smoothing"],
         "changes": {"training.epochs": 1, "data.params.test_images": 42},
     }
     research.ablate("tiny", seeds=4, **asked)  # a look outside the rounds
