@@ -418,3 +418,18 @@ def test_unknown_names_and_parameters_are_told() -> None:
         research.build_model("alexnet_por")
     with pytest.raises(InvalidInput, match="did you mean 'branches'"):
         research.build_model("alexnet_pro", brances=[5])
+
+
+def test_a_folder_of_weights_serves_each_net_by_its_name(tmp_path: Path) -> None:
+    import torchvision
+
+    torch.save(torchvision.models.mobilenet_v2().state_dict(), tmp_path / "mobilenet_v2.pth")
+
+    def ref(name: str) -> Ref:
+        return Ref(name=f"torchvision/{name}", params={"weights": str(tmp_path)})
+
+    found, problems = complete(Recipe(model=ref("mobilenet_v2")), "embedded")
+    assert not problems and found.model.params["weights_digest"]
+    assert found.model.params["weights"] == str(tmp_path / "mobilenet_v2.pth")
+    with pytest.raises(InvalidInput, match=r"has no resnet18\.pth"):
+        research.build_model("torchvision/resnet18", size=64, weights=str(tmp_path))
