@@ -15,7 +15,7 @@ from research.data.location import locate
 from research.planning import read_params
 from research.project import Project
 from research.reporting import Report
-from research.request import Request
+from research.request import MAX_SEEDS, Request
 from research.spec import RunSpec
 from research.studies import load_study
 from research.study import Study
@@ -62,7 +62,7 @@ def ablate(
     fresh: bool = False,
     accept_code: bool = False,
     until_resolved: bool = False,
-    max_seeds: int = 20,
+    max_seeds: int = MAX_SEEDS,
     root: str | Path | None = None,
     observe: Observer = lambda event: None,
 ) -> Report:

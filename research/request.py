@@ -17,6 +17,8 @@ from research.studies import Origin, load_study
 from research.study import Study
 from research.validation import complete_cells
 
+MAX_SEEDS = 20  # of a cell, where nobody says how many rounds may add
+
 
 @dataclass(frozen=True)
 class Rounds:

@@ -17,13 +17,12 @@ from research.planning import Plan
 from research.project import Project
 from research.reporting.effects import effects, error_of
 from research.reporting.frame import read_frame
-from research.request import Request, Rounds, find_study
+from research.request import MAX_SEEDS, Request, Rounds, find_study
 from research.stats import FUTILE, MIN_SEEDS, Rule, chance_to_decide
 from research.study import Study
 from research.tracking.database import connect
 
 STEP = 2  # seeds that a round adds
-MAX_SEEDS = 20
 MOST_SEEDS = 100
 
 

@@ -48,7 +48,11 @@ def read_max_seeds(until_resolved: bool, max_seeds: int | None) -> int | None:
     """The most seeds of rounds, or None without rounds; raises `InvalidInput`."""
     if max_seeds is not None and not until_resolved:
         raise InvalidInput(f"--max-seeds {max_seeds}: is of --until-resolved; add that")
-    return (20 if max_seeds is None else max_seeds) if until_resolved else None
+    if not until_resolved:
+        return None
+    from research.request import MAX_SEEDS  # needs pydantic, which help spares
+
+    return MAX_SEEDS if max_seeds is None else max_seeds
 
 
 def read_names(text: str | None, option: str = "--factors") -> list[str] | None:

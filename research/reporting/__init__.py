@@ -14,10 +14,12 @@ import pandas as pd
 
 from research.project import Project
 from research.reporting import latex, pictures, wording
+from research.reporting.cautions import cautions, incomplete
 from research.reporting.effects import cells_table, context, effects, effects_table
 from research.reporting.frame import LOOKS, Frame, find_parent, read_frame
 from research.reporting.markdown import markdown
-from research.reporting.page import cell_rows, page, term_rows
+from research.reporting.page import page
+from research.reporting.tables import cell_rows, term_rows
 from research.stats import Effect
 from research.tracking import VIEW, Point, Tracker
 
@@ -75,7 +77,7 @@ def report(name: str, tracker: Tracker, project: Project) -> Report:
         shutil.rmtree(folder, ignore_errors=True)
         shutil.copytree(beside, folder)
         folder.chmod(0o755)  # a temporary folder is its owner's alone
-    missing = wording.incomplete(frame)
+    missing = incomplete(frame)
     return Report(
         study=frame.study.name,
         parent_run_id=parent.run_id,
@@ -86,7 +88,7 @@ def report(name: str, tracker: Tracker, project: Project) -> Report:
         rows=cell_rows(cells, found, other),
         terms=term_rows(found),
         sentences=[wording.sentence(effect, frame) for effect in found],
-        notes=missing + wording.cautions(frame),
+        notes=missing + cautions(frame),
         synthetic=frame.synthetic,
         html=folder / "report.html",
         older=tuple(run.run_id for run in older),
@@ -146,7 +148,7 @@ def _log(frame: Frame, found: list[Effect], cells: pd.DataFrame, view: str) -> N
 def _note(frame: Frame, found: list[Effect], view: str) -> str:
     picture = f"![](get-artifact?path=forest.png&run_uuid={frame.parent.run_id})"
     warning = ["**Synthetic data.**", ""] if frame.synthetic else []
-    notes = [f"- {note}" for note in wording.incomplete(frame) + wording.cautions(frame)]
+    notes = [f"- {note}" for note in incomplete(frame) + cautions(frame)]
     lines = [f"- {wording.sentence(effect, frame)}" for effect in found]
     text = "\n".join([*warning, *notes, *lines])
     return f"{text[:7000]}\n\n{picture}\n\n[The runs, by cell]({view})\n"

@@ -153,14 +153,8 @@ def _against_control(frame: Frame, names: Sequence[str]) -> list[Effect]:
 
 def _terms(frame: Frame) -> list[Effect]:
     """Main effects, then interactions of two factors; each named by its factors."""
-    cells = frame.cells("control", "contrast")
-    names = [cell["name"] for cell in cells]
-    factors = list(frame.study.factors)
-    levels = [list(dict.fromkeys(cell["levels"][name] for cell in cells)) for name in factors]
-    settings = [
-        [known.index(cell["levels"][name]) for name, known in zip(factors, levels, strict=True)]
-        for cell in cells
-    ]
+    names, settings = crossed(frame)
+    factors, levels = list(frame.study.factors), _levels(frame)
     right, clusters = _answers(frame, names)
     found = factorial(
         frame.table(names, frame.study.metric),
@@ -185,6 +179,23 @@ def _terms(frame: Frame) -> list[Effect]:
             d_epoch_s=float(term.weights @ costs["epoch_s"]),
         )
         for term, effect in found
+    ]
+
+
+def crossed(frame: Frame) -> tuple[list[str], list[list[int]]]:
+    """A factorial's cells by name, and the number of each factor's level there, 0 the control's."""
+    cells = frame.cells("control", "contrast")
+    known = list(zip(frame.study.factors, _levels(frame), strict=True))
+    return [cell["name"] for cell in cells], [
+        [levels.index(cell["levels"][name]) for name, levels in known] for cell in cells
+    ]
+
+
+def _levels(frame: Frame) -> list[list[str]]:
+    """The levels of each factor of a factorial, the control's first."""
+    cells = frame.cells("control", "contrast")
+    return [
+        list(dict.fromkeys(cell["levels"][name] for cell in cells)) for name in frame.study.factors
     ]
 
 

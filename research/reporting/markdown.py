@@ -7,9 +7,11 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 from research.reporting import wording
+from research.reporting.cautions import cautions, incomplete
 from research.reporting.classes import class_effects
 from research.reporting.frame import Frame
-from research.reporting.page import cell_rows, class_sentences, facts, rests, term_rows
+from research.reporting.page import facts, rests
+from research.reporting.tables import cell_rows, class_sentences, term_rows
 from research.stats import Effect
 
 CELLS = ("n", "mean", "sd", "effect", "interval", "p", "verdict", "better")
@@ -31,7 +33,7 @@ def markdown(
         f"Metric: {about['metric']}; margin ±{about['margin']} points.",
         "",
     ]
-    lines += [f"- {note}" for note in wording.incomplete(frame) + wording.cautions(frame)]
+    lines += [f"- {note}" for note in incomplete(frame) + cautions(frame)]
     lines += [f"- {wording.sentence(effect, frame)}" for effect in effects]
     lines += ["", about["method"], ""]
     lines += _table("cell", cell_rows(cells, effects, context), CELLS + COSTS)
