@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 
 import psutil
 import torch
 
-from research import registry
+from research import executors, registry
 from research.arithmetic import find_device
 from research.errors import InvalidInput
 from research.executors import Event, Outcome
@@ -20,8 +21,8 @@ from research.provenance import hardware
 from research.request import Request
 from research.run import Job
 from research.runner import Runner
-from research.tracking import Tracked, experiment_name, lease
-from research.tracking.recording import Labels, finished
+from research.tracking import Tracked, Tracker, experiment_name, lease
+from research.tracking.recording import Labels, finished, serving
 from research.tracking.recording import taken as taken_by
 
 POLL_S = 2.0  # between looks at what another process trains
@@ -39,36 +40,65 @@ def execute(
     """Runs everything that is not finished; waits for what another process trains."""
     params = {json.dumps(p): p for p in (read_params(cell.recipe) for cell in plan.cells)}
     runner = Runner(project, plan.location, tuple(params.values()), request.device)
-    pending = [job_of(planned, plan, request, parent) for planned in plan.todo]
-    while pending:
+    jobs = [job_of(planned, plan, request, parent) for planned in plan.todo]
+    yield from execute_jobs(jobs, runner, parent.tracker, project, executor, workers)
+
+
+@dataclass
+class Queue:
+    """Jobs that were put back, then new ones as they come."""
+
+    new: Iterator[Job]
+    back: list[Job] = field(default_factory=list)
+
+    def __iter__(self) -> Iterator[Job]:
+        return self
+
+    def __next__(self) -> Job:
+        return self.back.pop(0) if self.back else next(self.new)
+
+
+def execute_jobs(
+    jobs: Iterable[Job],
+    runner: executors.Runner,
+    tracker: Tracker,
+    project: Project,
+    executor: str,
+    workers: int,
+) -> Iterator[Event]:
+    """Jobs to their events; what another process trains is waited for, and then taken over."""
+    queue = Queue(iter(jobs))
+    while True:
         taken: list[Job] = []
-        for event in registry.executors.get(executor)(runner, pending, workers):
+        for event in registry.executors.get(executor)(runner, queue, workers):
             if isinstance(event, Outcome) and event.status == "taken":
                 taken.append(event.job)
             yield event
-        pending = taken
+        if not taken:
+            return
         free: list[Job] = []
-        while pending and not free:
+        while not free:
             time.sleep(POLL_S)
-            free = [job for job in pending if _is_free(job, parent, project)]
+            free = [job for job in taken if _is_free(job, tracker, project)]
         for job in free:
-            done = _finished_elsewhere(job, parent)
+            done = _finished_elsewhere(job, tracker)
             if done is not None:
                 yield Outcome(job, "reused", done.run_id, done.tags.get("diverged") == "true")
-                pending = [other for other in pending if other is not job]
+                taken = [other for other in taken if other is not job]
+        queue.back = taken
 
 
-def _is_free(job: Job, parent: Parent, project: Project) -> bool:
+def _is_free(job: Job, tracker: Tracker, project: Project) -> bool:
     """Whether no living process trains a job, here or, as far as the store tells, elsewhere."""
     identity = job.labels.fingerprint
     if not lease.is_free(project.runs / "leases", identity):
         return False
-    return taken_by(parent.tracker.find(fingerprint=identity)) is None
+    return taken_by(tracker.find(fingerprint=identity)) is None
 
 
-def _finished_elsewhere(job: Job, parent: Parent) -> Tracked | None:
+def _finished_elsewhere(job: Job, tracker: Tracker) -> Tracked | None:
     """The run that another process has finished in the meantime, or None."""
-    found = parent.tracker.find(fingerprint=job.labels.fingerprint)
+    found = serving(tracker.find(fingerprint=job.labels.fingerprint), job.labels.kind)
     usable, _ = finished(found, job.labels.code_digest, accept_code=job.accept_code)
     return usable
 

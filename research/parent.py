@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -56,18 +56,43 @@ class Parent:
         return lease.wait_for(self.locks, f"study-{self.study_hash}")
 
 
+@dataclass(frozen=True)
+class Opening:
+    """A parent run as it is made: ``identity`` is the hash by which it is found again."""
+
+    experiment: str
+    name: str
+    identity: str
+    tags: Mapping[str, str]
+    params: Mapping[str, Any]
+
+
 @contextlib.contextmanager
 def parent_run(plan: Plan, tracker: Tracker, locks: Path) -> Iterator[Parent]:
-    """The study's parent run, new or known; the last command to leave it ends it.
+    """The study's parent run, new or known."""
+    opening = Opening(
+        experiment=experiment_name("ablate", plan.study.name),
+        name=f"{plan.study.name} ({plan.profile})",
+        identity=plan.study_hash,
+        tags=_tags(plan),
+        params=flatten(plan.study.base.model_dump(mode="json")),
+    )
+    with hosted(opening, tracker, locks) as parent:
+        parent.write(plan)
+        yield parent
+
+
+@contextlib.contextmanager
+def hosted(opening: Opening, tracker: Tracker, locks: Path) -> Iterator[Parent]:
+    """A parent run, new or known; the last command to leave it ends it.
 
     It ends as FINISHED, FAILED or KILLED.
     """
-    with lease.share(locks, f"study-{plan.study_hash}-users") as is_last:
-        with lease.wait_for(locks, f"study-{plan.study_hash}"):  # two commands at once share one
-            parent = _opened(plan, tracker, locks)
+    with lease.share(locks, f"study-{opening.identity}-users") as is_last:
+        with lease.wait_for(locks, f"study-{opening.identity}"):  # two at once share one
+            parent = _opened(opening, tracker, locks)
         status: Status = "FAILED"
         try:
-            parent.write(plan)
             yield parent
             status = "FAILED" if parent.failed else "FINISHED"
         except (KeyboardInterrupt, GeneratorExit):
@@ -81,25 +106,24 @@ def parent_run(plan: Plan, tracker: Tracker, locks: Path) -> Iterator[Parent]:
                 tracker.set_status(parent.run_id, status)
 
 
-def _opened(plan: Plan, tracker: Tracker, locks: Path) -> Parent:
-    """The study's parent run, marked RUNNING."""
-    known = tracker.find(kind="study", study_hash=plan.study_hash)
+def _opened(opening: Opening, tracker: Tracker, locks: Path) -> Parent:
+    """The parent run, marked RUNNING."""
+    identity, tags = opening.identity, {**opening.tags, lease.TAG: lease.note()}
+    kind = {"kind": opening.tags["kind"], "study_hash": identity}
+    known = tracker.find(**kind)
     if known:
-        tracker.set_tags(known[0].run_id, _tags(plan) | {"error": ""})
+        tracker.set_tags(known[0].run_id, tags | {"error": ""})
         tracker.set_status(known[0].run_id, "RUNNING")
-        return Parent(tracker, known[0].run_id, locks, plan.study_hash)
-    name = f"{plan.study.name} ({plan.profile})"
-    experiment = experiment_name("ablate", plan.study.name)
-    run_id = tracker.create(experiment, name, _tags(plan))
-    earlier = tracker.find(kind="study", study_hash=plan.study_hash)[-1]
+        return Parent(tracker, known[0].run_id, locks, identity)
+    run_id = tracker.create(opening.experiment, opening.name, tags)
+    earlier = tracker.find(**kind)[-1]
     if earlier.run_id != run_id:  # another machine was quicker at the same server
         tracker.set_tags(run_id, {"kind": "superseded"})
         tracker.set_status(run_id, "KILLED")
-        return Parent(tracker, earlier.run_id, locks, plan.study_hash)
-    params = flatten(plan.study.base.model_dump(mode="json"))
-    texts = {k: v if isinstance(v, str) else json.dumps(v) for k, v in params.items()}
+        return Parent(tracker, earlier.run_id, locks, identity)
+    texts = {k: v if isinstance(v, str) else json.dumps(v) for k, v in opening.params.items()}
     tracker.log(run_id, params=texts)
-    return Parent(tracker, run_id, locks, plan.study_hash)
+    return Parent(tracker, run_id, locks, identity)
 
 
 def read_plan(tracker: Tracker, parent: str) -> dict[str, Any] | None:
@@ -211,5 +235,4 @@ def _tags(plan: Plan) -> dict[str, str]:
         "design": plan.study.design,
         "data_digest": plan.control_data.digest,
         "synthetic": str(plan.location.synthetic).lower(),
-        lease.TAG: lease.note(),
     }

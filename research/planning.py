@@ -23,7 +23,7 @@ from research.request import Request, Rounds, find_study
 from research.spec import Holdout, Input, Recipe, RunSpec, content_hash, fingerprint
 from research.study import Study
 from research.tracking import Tracked, Tracker
-from research.tracking.recording import finished, resumable, taken
+from research.tracking.recording import finished, resumable, serving, taken
 from research.validation import complete_cells
 
 PlannedState = Literal["finished", "stale", "begun", "taken", "new"]
@@ -115,7 +115,7 @@ def prepare(
             check_folds(data[cell.name], cell.recipe.data.params)
     digest = data["control"].digest
     declared = arithmetic_hash(cells[0].recipe, digest)
-    resolved = _resolve(cells[0].recipe, data["control"], declared, request, tracker)
+    resolved = resolve(cells[0].recipe, data["control"], declared, request, tracker)
     study, cells = _with_resolved(study, cells, resolved)
     study_hash = content_hash([study.question_hash, digest])
     runs = tuple(
@@ -168,7 +168,7 @@ def read_params(recipe: Recipe) -> dict[str, Any]:
     return {k: v for k, v in recipe.data.params.items() if k not in common}
 
 
-def _resolve(
+def resolve(
     recipe: Recipe, splits: Splits, declared: str, request: Request, tracker: Tracker
 ) -> dict[str, str]:
     """What ``auto`` stands for: as the study's parent has it, else the fastest here."""
@@ -228,9 +228,10 @@ def state_of(
     identity: str, code: str, request: Request, tracker: Tracker
 ) -> tuple[PlannedState, Tracked | None]:
     """A fingerprint and a code digest to what is known of such a run, and which run says so."""
-    found = tracker.find(fingerprint=identity)
+    tracked = tracker.find(fingerprint=identity)
+    found = serving(tracked, "run")
     usable, stale = finished(found, code, accept_code=request.accept_code)
-    begun, other = resumable(found, code), taken(found)
+    begun, other = resumable(found, code), taken(tracked)
     if usable is not None and not request.fresh:
         return "finished", usable
     if other is not None:

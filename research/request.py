@@ -13,10 +13,12 @@ from research import design
 from research.data.location import EMBEDDED, Location, locate
 from research.errors import InvalidInput
 from research.project import Project
+from research.spec import RunSpec
 from research.studies import Origin, load_study
 from research.study import Study
 from research.validation import complete_cells
 
+Size = Literal["quick", "full"]
 MAX_SEEDS = 20  # of a cell, where nobody says how many rounds may add
 
 
@@ -91,6 +93,33 @@ def find_study(
                 problems += error.problems
         raise InvalidInput(*problems)
     return study, origin, location
+
+
+def find_control(
+    name: str | Study, seed: int | None, request: Request, project: Project
+) -> tuple[Study, Origin, Size, RunSpec, Location]:
+    """A study and what is asked to the study, where it was read, its size, its control, its data.
+
+    The control is a run of ``seed``, or of the study's first.
+
+    Factors vary nothing here, so what is asked is set on the control itself, even where a factor of
+    the study decides it.
+    """
+    study, origin, location = find_study(name, replace(request, changes={}), project)
+    alone = study.model_copy(update={"folds": None})  # one run is of one split
+    with origin.locating():
+        recipe = design.cells(alone)[0].recipe
+    try:
+        changed = recipe.override(request.changes)
+    except InvalidInput as error:
+        raise InvalidInput(*(f"--set {problem}" for problem in error.problems)) from None
+    try:
+        spec = design.seeded(changed, study.seeds[0] if seed is None else seed)
+    except InvalidInput as error:
+        raise InvalidInput(*(f"--{problem}" for problem in error.problems)) from None
+    asked = {**origin.asked, **dict.fromkeys(request.changes, "--set")}
+    profile: Size = request.profile or ("quick" if location.synthetic else "full")
+    return study, replace(origin, asked=asked), profile, spec, location
 
 
 def _asked(study: Study, profile: str, request: Request) -> dict[str, str]:

@@ -27,15 +27,17 @@ from research.spec import RunSpec, flatten
 from research.tracking import Tracker, lease
 from research.tracking.recording import (
     Labels,
+    Pruned,
     Recording,
     finished,
     recording,
     resumable,
+    serving,
     taken,
 )
 from research.training import State, fit
 
-Report = Literal["finished", "reused"]
+Report = Literal["finished", "reused", "pruned"]
 Draw = Callable[[Callable[[], None]], object]
 
 
@@ -47,6 +49,11 @@ class Job:
     labels: Labels
     fresh: bool = False
     accept_code: bool = False
+
+    @property
+    def tested(self) -> bool:
+        """Whether it ends with the test split; the runs of a search never see that."""
+        return self.labels.kind == "run"
 
 
 @dataclass(frozen=True)
@@ -62,7 +69,7 @@ class Place:
 
 @dataclass(frozen=True)
 class Done:
-    """How a run ended: trained by this call, or found finished by another."""
+    """How a run ended: trained by this call, found finished by another, or given up half-way."""
 
     run_id: str
     how: Report
@@ -72,12 +79,14 @@ class Done:
 def run(job: Job, place: Place) -> Generator[Epoch | Step, None, Done]:
     """Trains a spec, tests it once, records everything; yields as it goes, returns how it ended.
 
-    Raises `research.tracking.lease.Taken` where another process trains the same.
+    Raises `research.tracking.lease.Taken` where another process trains the same. Whoever throws
+    `Pruned` into it ends it half-way: its curve is kept, what it could go on from is not.
     """
     labels = job.labels
     with lease.hold(place.folder / "leases", labels.fingerprint):
         found = place.tracker.find(fingerprint=labels.fingerprint)
         other = taken(found)
+        found = serving(found, labels.kind)
         if other is not None:
             raise lease.Taken(lease.whose(other.tags[lease.TAG]))
         usable, _ = finished(found, labels.code_digest, accept_code=job.accept_code)
@@ -108,20 +117,27 @@ def _train(
         state = assemble(spec, splits, arithmetic)
         if not (resume and checkpoint.load(state, job.labels.code_digest)):
             checkpoint.clear()
-        for epoch in state.history:
-            log.epoch(epoch.number, epoch.metrics(), epoch.ended_ms)
-            yield epoch
-        train = resident(splits, "train", spec, place.device)
-        val = resident(splits, "val", spec, place.device)
-        for record in fit(state, train, val):
-            if isinstance(record, Epoch):
-                checkpoint.save(state, job.labels.code_digest)
-                log.epoch(record.number, record.metrics(), record.ended_ms)
-            else:
-                log.beat()
-            yield record
-        _test_once(spec, splits, state, place, log)
-    checkpoint.keep_only_weights()
+        try:
+            for epoch in state.history:
+                log.epoch(epoch.number, epoch.metrics(), epoch.ended_ms)
+                yield epoch
+            train = resident(splits, "train", spec, place.device)
+            val = resident(splits, "val", spec, place.device)
+            for record in fit(state, train, val):
+                if isinstance(record, Epoch):
+                    checkpoint.save(state, job.labels.code_digest)
+                    log.epoch(record.number, record.metrics(), record.ended_ms)
+                else:
+                    log.beat()
+                yield record
+        except Pruned:
+            checkpoint.clear()
+            raise
+        _judge_once(job, splits, state, place, log)
+    if job.labels.kind == "trial":
+        checkpoint.clear()
+    else:
+        checkpoint.keep_only_weights()
     return state.diverged
 
 
@@ -134,24 +150,28 @@ def _log_start(job: Job, splits: Splits, log: Recording) -> None:
     log.tracker.log_data(log.run_id, Path(splits.source).name, splits.digest, about)
 
 
-def _test_once(spec: RunSpec, splits: Splits, state: State, place: Place, log: Recording) -> None:
-    """Scores the selected epoch on the test split and keeps everything that later needs."""
+def _judge_once(job: Job, splits: Splits, state: State, place: Place, log: Recording) -> None:
+    """Scores the selected epoch, on the test split if it is tested, and keeps what later needs."""
+    spec = job.spec
     select_best(state)
     views = None if spec.test.views == "single" else spec.test
-    val = resident(splits, "val", spec, place.device)
-    log.test_opened()
-    test = resident(splits, "test", spec, place.device)
     number = len(splits.classes)
-    predictions = {
-        name: replace(
-            predict_split(state, part, views, number), groups=getattr(splits, name).groups
-        )
-        for name, part in (("val", val), ("test", test))
-    }
-    single = predict_split(state, test, None, number) if views else None
-    values = scores(predictions["test"], single, splits)
-    _, shares = preprocessed(splits.test.images, spec.preprocess)  # type: ignore[arg-type]
-    values |= {f"preprocess/{name}": share for name, share in shares.items()}
+
+    def predicted(name: str) -> Predictions:
+        part = resident(splits, name, spec, place.device)
+        found = predict_split(state, part, views, number)
+        return replace(found, groups=getattr(splits, name).groups)
+
+    predictions = {"val": predicted("val")}
+    values: dict[str, float] = {}
+    if job.tested:
+        log.test_opened()
+        predictions["test"] = predicted("test")
+        test = resident(splits, "test", spec, place.device)
+        single = predict_split(state, test, None, number) if views else None
+        values = scores(predictions["test"], single, splits)
+        _, shares = preprocessed(splits.test.images, spec.preprocess)  # type: ignore[arg-type]
+        values |= {f"preprocess/{name}": share for name, share in shares.items()}
     tags = {"diverged": "true"} if state.diverged else {}
     log.result({**values, **_selected(state), "best_epoch": state.best}, tags)
     with tempfile.TemporaryDirectory() as name:
@@ -159,7 +179,8 @@ def _test_once(spec: RunSpec, splits: Splits, state: State, place: Place, log: R
         _write_json(Path(name) / "history.json", by_metric(state.history))
         log.files(Path(name))
     history = [epoch.metrics() for epoch in state.history]
-    place.draw(lambda: _draw(log, predictions["test"], splits, history, state.best))
+    if job.tested:  # of a search's many runs MLflow's own curves do
+        place.draw(lambda: _draw(log, predictions["test"], splits, history, state.best))
 
 
 def _selected(state: State) -> dict[str, float]:
@@ -178,7 +199,8 @@ def _write_files(
     predictions: dict[str, Predictions],
     place: Place,
 ) -> None:
-    table: dict[str, Any] = per_class(predictions["test"].labels, predictions["test"].logits)
+    judged = predictions.get("test", predictions["val"])
+    table: dict[str, Any] = per_class(judged.labels, judged.logits)
     rows = [
         [name, *(table[column][number] for column in table)]
         for number, name in enumerate(splits.classes)

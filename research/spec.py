@@ -95,6 +95,13 @@ class Training(Frozen):
     warmup_epochs: Number = Field(
         0.0, ge=0, description="Epochs over which the learning rate rises from 0, step by step."
     )
+    accumulate: Integer = Field(
+        1,
+        ge=1,
+        le=64,
+        description="Parts in which a batch goes through the net, one after the other, their "
+        "gradients added up: takes less memory, and batch norm sees a part at a time.",
+    )
     clip_norm: Number | None = Field(
         None, gt=0, description="Gradients of a larger norm are scaled down to it."
     )
@@ -211,6 +218,8 @@ class Recipe(Frozen):
         params = content["model"]["params"]
         if params.get("weights_digest"):
             params.pop("weights")
+        if content["training"]["accumulate"] == 1:  # as specs were before there was such a field
+            content["training"].pop("accumulate")
         for steps in STEPS:
             content[steps] = [
                 [name, params] for name, params in content[steps].items() if params is not None

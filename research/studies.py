@@ -16,14 +16,17 @@ from research import registry
 from research.errors import InvalidInput, findings, suggest
 from research.project import Project, shipped_studies
 from research.registry import Entry
-from research.spec import Recipe
+from research.space import Dimension
+from research.spec import Frozen, Recipe
 from research.study import Study
 from research.yaml_source import Lines, parse_yaml, read_yaml
 
 TOUR_SIDE = 64
 # A component, a factor, a variant, a context cell, a profile is replaced, not merged.
-WHOLE = re.compile(r"base\.(model|loss|optim|schedule)|(factors|variants|context|profiles)\.[^.]+")
-REMOVABLE = re.compile(r"(factors|variants|context)\.[^.]+")
+WHOLE = re.compile(
+    r"base\.(model|loss|optim|schedule)|(factors|variants|context|profiles|search)\.[^.]+"
+)
+REMOVABLE = re.compile(r"(factors|variants|context|search)\.[^.]+")
 TEMPLATE = "default"  # the study that a model without one of its own gets, with its factors added
 
 
@@ -157,14 +160,11 @@ def _merged(below: dict[str, Any], above: dict[str, Any], place: str = "") -> di
 
 def default_study(model: str, project: Project) -> tuple[Study, Origin]:
     """A model to a study of the factors that its builder declares and those of the template."""
-    file = next(
-        folder / f"{TEMPLATE}.yaml"
-        for folder in project.studies
-        if (folder / f"{TEMPLATE}.yaml").is_file()
-    )
+    file = _template(project)
     content, lines = read_yaml(file)
     entry = registry.models.entry(model)
     declared = {name: _factor(entry, name) for name in entry.declared["factors"]}
+    content.pop("search", None)  # is looked up when a search is asked for
     content |= {
         "name": entry.name.replace("/", "_"),
         "title": f"What each part of {entry.name} is worth",
@@ -173,6 +173,38 @@ def default_study(model: str, project: Project) -> tuple[Study, Origin]:
     }
     content["profiles"]["quick"]["set"] |= _small(entry)
     return _validated(content, Origin(file, lines))
+
+
+def template_search(recipe: Recipe, project: Project) -> dict[str, Dimension]:
+    """The template's dimensions of a search, but for those that a recipe has no place for."""
+    content, lines = read_yaml(_template(project))
+    known = registry.models.entry(recipe.model.name).params
+    try:
+        found = Searched.model_validate({"search": content.get("search", {})}).search
+    except ValidationError as error:
+        origin = Origin(_template(project), lines)
+        problems = [origin.locate(f"{at}: {text}") for at, text in findings(error, Searched)]
+        raise InvalidInput(*problems) from None
+    return {
+        name: dimension
+        for name, dimension in found.items()
+        if not (dimension.path or "").startswith("model.params.")
+        or (dimension.path or "").removeprefix("model.params.") in known
+    }
+
+
+class Searched(Frozen):
+    """What of a template is about a search."""
+
+    search: dict[str, Dimension]
+
+
+def _template(project: Project) -> Path:
+    return next(
+        folder / f"{TEMPLATE}.yaml"
+        for folder in project.studies
+        if (folder / f"{TEMPLATE}.yaml").is_file()
+    )
 
 
 def _small(entry: Entry) -> dict[str, Any]:
@@ -235,7 +267,7 @@ def schema() -> str:
     """The JSON schema of a study file, as text."""
     body = Study.model_json_schema()
     nothing = {"type": "null"}  # takes away what an extended study has
-    for name in ("factors", "context", "variants", "profiles"):
+    for name in ("factors", "context", "variants", "profiles", "search"):
         field = body["properties"][name]
         for pattern, value in field.get("patternProperties", {}).items():
             field["patternProperties"][pattern] = {"anyOf": [value, nothing]}

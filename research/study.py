@@ -17,6 +17,7 @@ from pydantic import (
 )
 
 from research.errors import InvalidInput, findings, suggest
+from research.space import Dimension, Range
 from research.spec import Frozen, Integer, Number, Recipe, content_hash
 
 Slug = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]*$", max_length=60)]
@@ -192,30 +193,6 @@ class FractionOf(Frozen):
         return self
 
 
-class Range(Frozen):
-    """What a value is sought in: from ``low`` to ``high``, on a log scale or not; or choices."""
-
-    low: Number | None = None
-    high: Number | None = None
-    log: bool = False
-    choices: tuple[JsonValue, ...] | None = Field(None, min_length=2)
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        ends = (self.low, self.high)
-        if self.choices is not None:
-            if ends != (None, None) or self.log:
-                raise ValueError("gives choices and a range; give one of the two")
-            return self
-        if self.low is None or self.high is None:
-            raise ValueError("give low and high, or choices")
-        if not self.low < self.high:
-            raise ValueError(f"low {self.low} is not less than high {self.high}")
-        if self.log and self.low <= 0:
-            raise ValueError(f"low {self.low}: a log scale starts above 0")
-        return self
-
-
 class Nuisance(Frozen):
     """Values that are no question of a study but decide how well a part does, as the learning rate.
 
@@ -228,7 +205,7 @@ class Nuisance(Frozen):
 
 
 # What of a study does not change what it asks.
-NO_QUESTION = {"title", "about", "seeds", "save", "profiles", "variants", "extends"}
+NO_QUESTION = {"title", "about", "seeds", "save", "profiles", "variants", "extends", "search"}
 
 
 class Study(Frozen):
@@ -272,6 +249,11 @@ class Study(Frozen):
     seeds: Seeds = (1, 2, 3, 4, 5)
     nuisance: Nuisance | None = Field(
         None, description="What is tuned for each cell before its seeds are run."
+    )
+    search: dict[Slug, Dimension] = Field(
+        {},
+        description="What `research tune` seeks: dimensions by name. A study without one gets "
+        "those of the template that its recipe has a place for.",
     )
     folds: Folds | None = Field(
         None,

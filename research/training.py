@@ -192,10 +192,15 @@ def train_step(
     wanted = labels if targets is None else targets
     seen, mixed = state.view.augmented(images, wanted, state.augment)
     state.optimizer.zero_grad(set_to_none=True)
-    with state.arithmetic.autocast():
-        logits = state.net(state.arithmetic.lay_out(seen))
-    loss = _loss(state.loss, logits.float(), mixed)
-    torch.autograd.backward(state.scaler.scale(loss))
+    losses, outs = [], []
+    for part, part_targets in _parts(seen, mixed, state.training.accumulate):
+        with state.arithmetic.autocast():
+            logits = state.net(state.arithmetic.lay_out(part))
+        part_loss = _loss(state.loss, logits.float(), part_targets) * (len(part) / len(seen))
+        torch.autograd.backward(state.scaler.scale(part_loss))
+        losses.append(part_loss.detach())
+        outs.append(logits.detach())
+    loss, logits = torch.stack(losses).sum(), torch.cat(outs)
     if state.training.clip_norm is not None:
         state.scaler.unscale_(state.optimizer)
         nn.utils.clip_grad_norm_(state.net.parameters(), state.training.clip_norm)
@@ -203,7 +208,25 @@ def train_step(
     state.scaler.update()
     if state.average is not None:
         state.average.update_parameters(state.net)
-    return loss.detach(), (logits.argmax(1) == labels.repeat(len(logits) // len(labels))).sum()
+    return loss, (logits.argmax(1) == labels.repeat(len(logits) // len(labels))).sum()
+
+
+def _parts(
+    images: Tensor, targets: Tensor | Mixed, count: int
+) -> Iterator[tuple[Tensor, Tensor | Mixed]]:
+    """A batch, or its parts in order, none of a single image: batch norm has no variance of one."""
+    count = min(count, len(images) // 2)
+    if count <= 1:
+        yield images, targets
+        return
+    if isinstance(targets, Mixed):
+        pairs = zip(
+            targets.first.tensor_split(count), targets.second.tensor_split(count), strict=True
+        )
+        parts: list[Tensor | Mixed] = [Mixed(one, two, targets.lam) for one, two in pairs]
+    else:
+        parts = list(targets.tensor_split(count))
+    yield from zip(images.tensor_split(count), parts, strict=True)
 
 
 def _train(

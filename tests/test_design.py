@@ -207,7 +207,7 @@ def test_what_is_to_be_tuned_is_told_until_every_cell_has_it() -> None:
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        ({"low": 1, "high": 1}, "low 1.0 is not less than high 1.0"),
+        ({"low": 1, "high": 1}, "low 1 is not less than high 1"),
         ({"low": 0, "high": 1, "log": True}, "a log scale starts above 0"),
         ({"low": 0}, "give low and high, or choices"),
         ({"low": 0, "high": 1, "choices": [1, 2]}, "give one of the two"),

@@ -20,14 +20,15 @@ INSIDE = {
     "yaml_source": {"errors"},
     "project": set(),
     "spec": {"errors"},
-    "study": {"errors", "spec"},
+    "space": {"errors", "spec"},
+    "study": {"errors", "space", "spec"},
     "fractions": {"errors"},
     "designs": {"errors", "fractions", "study"},
     "design": {"designs", "errors", "spec", "study"},
     "stats": {"errors"},
     "registry": PURE,
     "validation": {"errors", "spec", "study", "design", "registry"},
-    "studies": {"errors", "spec", "study", "registry", "project", "yaml_source"},
+    "studies": {"errors", "space", "spec", "study", "registry", "project", "yaml_source"},
     "metrics": set(),
     "records": set(),
     "figures": set(),
@@ -59,7 +60,7 @@ INSIDE = {
         "tracking",
     },
     "executors": {"errors", "registry", "tracking"},
-    "request": {"data", "design", "errors", "project", "studies", "study", "validation"},
+    "request": {"data", "design", "errors", "project", "spec", "studies", "study", "validation"},
     "planning": {
         *("errors", "spec", "study", "design", "data", "project", "registry", "request"),
         *("tracking", "validation", "arithmetic", "inspection"),
@@ -79,6 +80,11 @@ INSIDE = {
         "planning",
         "project",
         *("registry", "request", "study", "tracking", "weights"),
+    },
+    "tuning": {
+        *("data", "design", "errors", "execution", "executors", "inspection", "parent"),
+        *("planning", "project", "provenance", "records", "registry", "request", "run", "runner"),
+        *("space", "spec", "stats", "studies", "study", "tracking", "validation"),
     },
     "foresight": {"data", "designs", "errors", "planning", "reporting", "stats", "tracking"},
     "resolving": {
@@ -108,7 +114,8 @@ OUTSIDE = {
     "matplotlib": {"figures", "reporting"},
     "pandas": {"reporting"},
     "sklearn": {"data"},  # its import takes seconds; the tests compare with its scores
-    "yaml": {"yaml_source", "parent"},
+    "yaml": {"yaml_source", "parent", "tuning"},
+    "optuna": {"tuning"},
     "cv2": {"data", "preprocess"},
     "PIL": {"data"},
 }

@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import replace
 
 import typer
 
-from research import design
 from research.arithmetic import Arithmetic, find_device
 from research.cli import console, heading
 from research.cli.progress import RunLine, live_bars
-from research.errors import InvalidInput
 from research.inspection import count, estimate_run_s
 from research.project import Project
 from research.records import Epoch, Step
 from research.reporting import wording
-from research.request import Request, find_study
+from research.request import Request, find_control
 from research.run import Done
 from research.single import Ready, make_ready, train_one
 from research.spec import RunSpec
-from research.studies import Origin
 from research.study import Study
 from research.tracking.database import connect
 from research.tracking.lease import Taken
@@ -34,7 +30,7 @@ SHOWN = (
 def show_plan(name: str, seed: int, request: Request, *, as_json: bool) -> None:
     """Prints what would be trained and what it would cost; tracks nothing."""
     project = Project.find()
-    study, origin, profile, spec = control(name, seed, request, project)
+    study, origin, profile, spec, _ = find_control(name, seed, request, project)
     with origin.locating():
         ready = make_ready(spec, request, project, connect(project, create=False))
     training = ready.spec.training
@@ -68,7 +64,7 @@ def show_plan(name: str, seed: int, request: Request, *, as_json: bool) -> None:
 def conduct(name: str, seed: int, request: Request, *, as_json: bool) -> None:
     """Trains the control of a study, prints its scores."""
     project = Project.find()
-    study, origin, profile, spec = control(name, seed, request, project)
+    study, origin, profile, spec, _ = find_control(name, seed, request, project)
     try:
         with origin.locating():
             done = _train(study, profile, spec, request, project)
@@ -81,31 +77,6 @@ def conduct(name: str, seed: int, request: Request, *, as_json: bool) -> None:
         console.err().print(text, markup=False)
         raise typer.Exit(1) from None
     _print(done, project, as_json=as_json)
-
-
-def control(
-    name: str, seed: int, request: Request, project: Project
-) -> tuple[Study, Origin, str, RunSpec]:
-    """A study's name and what is asked to the study, where it was read, its profile, its control.
-
-    Factors vary nothing here, so what is asked is set on the control itself, even where a factor of
-    the study decides it.
-    """
-    study, origin, location = find_study(name, replace(request, changes={}), project)
-    alone = study.model_copy(update={"folds": None})  # one run is of one split
-    with origin.locating():
-        recipe = design.cells(alone)[0].recipe
-    try:
-        changed = recipe.override(request.changes)
-    except InvalidInput as error:
-        raise InvalidInput(*(f"--set {problem}" for problem in error.problems)) from None
-    try:
-        spec = design.seeded(changed, seed)
-    except InvalidInput as error:
-        raise InvalidInput(*(f"--{problem}" for problem in error.problems)) from None
-    asked = {**origin.asked, **dict.fromkeys(request.changes, "--set")}
-    profile = request.profile or ("quick" if location.synthetic else "full")
-    return study, replace(origin, asked=asked), profile, spec
 
 
 def _heading(study: Study, profile: str, request: Request, ready: Ready) -> list[str]:

@@ -2,7 +2,8 @@
 
 An executor is a function ``(run, jobs, workers) -> Iterator[Event]`` registered with
 ``@executors.register()``. ``run`` is a `Runner`; a job ends as an `Outcome`: failures are values,
-an interruption is raised.
+an interruption is raised. A job is taken from ``jobs`` when someone is free to begin it, so what
+comes next may depend on what has ended; an iterator that has none now may have one later.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Any, Literal, Protocol, Self
 from research.tracking.lease import Taken
 from research.tracking.recording import describe
 
-Status = Literal["finished", "reused", "failed", "taken"]
+Status = Literal["finished", "reused", "pruned", "failed", "taken"]
 log = logging.getLogger("research")
 
 

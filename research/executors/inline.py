@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from research.executors import Event, Runner, Started, conduct
@@ -10,7 +10,7 @@ from research.registry import executors
 
 
 @executors.register(most=1)
-def inline(run: Runner, jobs: Sequence[Any], workers: int) -> Iterator[Event]:
+def inline(run: Runner, jobs: Iterable[Any], workers: int) -> Iterator[Event]:
     """One job after the other, in this process."""
     own = run.share(0, workers)
     for job in jobs:

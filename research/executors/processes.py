@@ -8,8 +8,8 @@ import multiprocessing
 import subprocess
 import sys
 from collections import Counter, deque
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
@@ -30,16 +30,28 @@ class Worker:
     job: Any = None
 
 
+@dataclass
+class Waiting:
+    """Jobs that no one has yet: those that are begun once more, then new ones."""
+
+    new: Iterator[Any]
+    again: deque[Any] = field(default_factory=deque)
+
+    def next(self) -> Any:
+        """The next job, or None where there is none now."""
+        return self.again.popleft() if self.again else next(self.new, None)
+
+
 @executors.register()
-def processes(run: Runner, jobs: Sequence[Any], workers: int) -> Iterator[Event]:
+def processes(run: Runner, jobs: Iterable[Any], workers: int) -> Iterator[Event]:
     """Jobs side by side, each in a process of its own."""
-    waiting = deque(jobs)
+    waiting = Waiting(iter(jobs))
     deaths: Counter[int] = Counter()
     crew: list[Worker] = []
     try:
-        for place in range(min(workers, len(waiting))):
-            crew.append(_hire(run, place, workers))
-            yield from _hand_out(crew[place], waiting)
+        while len(crew) < workers and (job := waiting.next()) is not None:
+            crew.append(_hire(run, len(crew), workers))
+            yield _hand_out(crew[-1], job)
         while busy := [worker.pipe for worker in crew if worker.job is not None]:
             ready = wait(busy)
             for place, worker in enumerate(crew):
@@ -50,14 +62,15 @@ def processes(run: Runner, jobs: Sequence[Any], workers: int) -> Iterator[Event]
                 except (EOFError, OSError):
                     yield from _bury(worker, waiting, deaths)
                     worker.job = None
-                    if waiting:
+                    if (job := waiting.next()) is not None:
                         crew[place] = _hire(run, place, workers)
-                        yield from _hand_out(crew[place], waiting)
+                        yield _hand_out(crew[place], job)
                     continue
                 yield event
                 if isinstance(event, Outcome):
                     worker.job = None
-                    yield from _hand_out(worker, waiting)
+                    if (job := waiting.next()) is not None:
+                        yield _hand_out(worker, job)
         for worker in crew:
             with contextlib.suppress(OSError):  # one that died idle is not missed
                 worker.pipe.send(None)
@@ -84,16 +97,15 @@ def _hire(run: Runner, place: int, workers: int) -> Worker:
     return Worker(process, ours)
 
 
-def _hand_out(worker: Worker, waiting: deque[Any]) -> Iterator[Started]:
-    if waiting:
-        worker.job = waiting.popleft()
-        # A process that died since is noticed at the next look at its pipe.
-        with contextlib.suppress(OSError):
-            worker.pipe.send(worker.job)
-        yield Started(worker.job)
+def _hand_out(worker: Worker, job: Any) -> Started:
+    worker.job = job
+    # A process that died since is noticed at the next look at its pipe.
+    with contextlib.suppress(OSError):
+        worker.pipe.send(job)
+    return Started(job)
 
 
-def _bury(worker: Worker, waiting: deque[Any], deaths: Counter[int]) -> Iterator[Outcome]:
+def _bury(worker: Worker, waiting: Waiting, deaths: Counter[int]) -> Iterator[Outcome]:
     """A process died: its job goes to the front of the queue, or, the second time, has failed."""
     code = worker.process.wait()
     worker.pipe.close()
@@ -101,7 +113,7 @@ def _bury(worker: Worker, waiting: deque[Any], deaths: Counter[int]) -> Iterator
     how = f"signal {-code}" if code < 0 else f"exit code {code}"
     if deaths[id(worker.job)] < TRIES:
         log.warning("a worker died (%s); its run is begun once more", how)
-        waiting.appendleft(worker.job)
+        waiting.again.append(worker.job)
         return
     text = f"its process died {TRIES} times ({how}); is there enough memory? fewer --workers help"
     yield Outcome(worker.job, "failed", error=text)

@@ -17,6 +17,12 @@ from research.tracking import Point, Status, Tracked, Tracker, lease
 TEST_ACCESSES = "test_accesses"
 
 
+class Pruned(Exception):
+    """A run is not worth being trained to its end; ``run_id`` once it is recorded as such."""
+
+    run_id: str = ""
+
+
 def run_name(cell: str, seed: int, fold: int | None = None) -> str:
     """What a run is called: its cell, its fold if there are some, its seed."""
     return f"{cell}/s{seed}" if fold is None else f"{cell}/f{fold}/s{seed}"
@@ -132,6 +138,10 @@ def recording(
     except (KeyboardInterrupt, GeneratorExit):
         status = "KILLED"
         raise
+    except Pruned as pruned:
+        status, pruned.run_id = "KILLED", run_id
+        tracker.set_tags(run_id, {"pruned": "true"})
+        raise
     except Exception as error:
         tracker.set_tags(run_id, {"error": describe(error)})
         raise
@@ -163,10 +173,24 @@ def mark_failed(tracker: Tracker, fingerprint: str, error: str) -> None:
             tracker.set_status(run.run_id, "FAILED")
 
 
+def serving(found: Sequence[Tracked], kind: str) -> list[Tracked]:
+    """Runs of one fingerprint that may stand for a run of this kind, or be gone on with as one.
+
+    The runs of a search were never tested, so they serve no study; a study's finished runs serve a
+    search.
+    """
+    return [
+        run
+        for run in found
+        if run.tags.get("kind", kind) == kind or (kind != "run" and run.status == "FINISHED")
+    ]
+
+
 def resumable(found: Sequence[Tracked], code_digest: str) -> Tracked | None:
     """The newest unfinished run of today's code, to go on with; None where there is none."""
     for run in found:
-        if run.status != "FINISHED" and run.tags.get("code_digest") == code_digest:
+        given_up = run.status == "FINISHED" or run.tags.get("pruned") == "true"
+        if not given_up and run.tags.get("code_digest") == code_digest:
             return run
     return None
 

@@ -1,0 +1,190 @@
+"""The trials of a search, kept by Optuna: opened, gone on with, mended after a death."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.pruners import BasePruner
+from optuna.samplers import RandomSampler
+from optuna.storages import BaseStorage, JournalStorage
+from optuna.storages.journal import JournalFileBackend
+from optuna.trial import FrozenTrial, TrialState
+
+from research.errors import InvalidInput
+from research.project import Project
+from research.tracking import lease
+from research.tuning import goal
+from research.tuning.plan import SearchPlan
+from research.tuning.samplers import quiet
+
+FOLDER = "searches"  # of the project's runs
+LEASE, DIED, RETRY_OF, STOPPED = "lease", "died", "retry_of", "stopped"
+SPACE = "space"
+
+
+def storage_of(plan: SearchPlan, project: Project) -> str:
+    """Where a search's trials are: an address as Optuna takes it, or the path of a journal."""
+    if plan.options.storage:
+        return plan.options.storage
+    return str(project.runs / FOLDER / f"{plan.name}.journal")
+
+
+def open_storage(where: str) -> BaseStorage:
+    """An address such as ``postgresql://...``, or a journal's path, to a storage."""
+    with quiet():
+        if "://" in where:
+            try:
+                return optuna.storages.get_storage(where)
+            except Exception as error:
+                text = str(error).strip().splitlines()[0]
+                raise InvalidInput(f"--storage {where}: {text}") from None
+        file = Path(where).expanduser()
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            _mend(file)
+            return JournalStorage(JournalFileBackend(str(file)))
+        except (OSError, ValueError, KeyError) as error:
+            text = getattr(error, "strerror", None) or "is not a journal of Optuna's"
+            raise InvalidInput(f"--storage {where}: {text}; give another place") from None
+
+
+def _mend(file: Path) -> None:
+    """Cuts off a last line that was not written whole: the disk was full, or the process killed."""
+    if not file.exists() or not file.stat().st_size:
+        return
+    with file.open("rb+") as stream:
+        stream.seek(-1, os.SEEK_END)
+        if stream.read(1) == b"\n":
+            return
+        stream.seek(0)
+        content = stream.read()
+        stream.truncate(content.rfind(b"\n") + 1)
+
+
+def open_search(
+    plan: SearchPlan, where: str, project: Project, *, fresh: bool
+) -> tuple[optuna.Study, int]:
+    """A search's study in Optuna, new or known, and how many came before it under its name.
+
+    Raises `InvalidInput` where it was begun with another space; ``fresh`` begins anew.
+    """
+    with lease.wait_for(project.runs / "leases", f"search-{plan.key}"), quiet():
+        storage = open_storage(where)
+        names = {study.study_name for study in storage.get_all_studies()}
+        number = 1
+        while _numbered(plan.name, number + 1) in names:
+            number += 1
+        if fresh and plan.name in names:
+            number += 1
+        name = _numbered(plan.name, number)
+        study = optuna.create_study(
+            storage=storage,
+            study_name=name,
+            direction=goal(plan.options.metric),
+            sampler=RandomSampler(),
+            load_if_exists=True,
+        )
+        known = study.user_attrs.get(SPACE)
+        if known is None:
+            study.set_user_attr(SPACE, json.dumps(plan.space.as_json()))
+            study.set_user_attr("metric", plan.options.metric)
+            study.set_metric_names([plan.options.metric])
+        elif differences := plan.space.differences(json.loads(known)):
+            raise InvalidInput(
+                f"search: {name} was begun with another space: {'; '.join(differences)}; put it "
+                "back to go on, or begin anew with --fresh"
+            )
+        return study, number - 1
+
+
+def load_search(where: str, name: str, pruner: BasePruner) -> optuna.Study:
+    """A search's study in Optuna, for who reports to it."""
+    with quiet():
+        return optuna.load_study(
+            study_name=name, storage=open_storage(where), sampler=RandomSampler(), pruner=pruner
+        )
+
+
+def trials_of(study: optuna.Study) -> list[FrozenTrial]:
+    """Trials in order, those that were begun again included."""
+    return study.get_trials(deepcopy=False)
+
+
+def is_superseded(trial: FrozenTrial) -> bool:
+    """Whether another trial stands for this one, which died or was stopped."""
+    return DIED in trial.user_attrs and trial.user_attrs[DIED] == "again"
+
+
+def counted(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
+    """The trials that a search is made of: each setting once, whatever happened on the way."""
+    return [trial for trial in trials if not is_superseded(trial)]
+
+
+def requeue_dead(study: optuna.Study) -> list[int]:
+    """Queues anew the trials whose process is gone, each once; gives the numbers of these.
+
+    One that died twice has failed. Whoever asks holds the search's lock.
+    """
+    dead = []
+    for trial in trials_of(study):
+        if trial.state == TrialState.RUNNING and not lease.is_alive(trial.user_attrs.get(LEASE)):
+            dead.append(trial.number)
+            _end(study, trial, again=RETRY_OF not in trial.user_attrs)
+    _queue_lost(study)
+    return dead
+
+
+def requeue_stopped(study: optuna.Study) -> None:
+    """Queues anew the trials of this process, which was asked to stop."""
+    for trial in trials_of(study):
+        if trial.state == TrialState.RUNNING and lease.is_mine(trial.user_attrs.get(LEASE)):
+            _end(study, trial, again=True, stopped=True)
+    _queue_lost(study)
+
+
+def set_attrs(study: optuna.Study, trial: FrozenTrial, **attrs: Any) -> None:
+    """Notes of an unfinished trial."""
+    noted = optuna.trial.Trial(study, trial._trial_id)
+    for name, value in attrs.items():
+        noted.set_user_attr(name, value)
+
+
+def _end(study: optuna.Study, trial: FrozenTrial, *, again: bool, stopped: bool = False) -> None:
+    reason = "its process died twice" if not again else "its process died"
+    attrs: dict[str, Any] = {DIED: "again" if again else "for good"}
+    attrs["reason"] = "stopped" if stopped else reason
+    # Another machine may be as quick: one of the two is refused.
+    with contextlib.suppress(RuntimeError, ValueError, optuna.exceptions.OptunaError), quiet():
+        set_attrs(study, trial, **attrs)
+        study.tell(trial.number, state=TrialState.FAIL)
+
+
+def _queue_lost(study: optuna.Study) -> None:
+    """Queues what ended to be tried again and is not queued yet."""
+    trials = trials_of(study)
+    again = {trial.user_attrs.get(RETRY_OF) for trial in trials}
+    again |= {trial.user_attrs.get(STOPPED) for trial in trials}
+    for trial in trials:
+        if is_superseded(trial) and trial.number not in again:
+            stopped = trial.user_attrs.get("reason") == "stopped"
+            kept = {k: v for k, v in trial.user_attrs.items() if k == RETRY_OF}
+            attrs = kept | {STOPPED if stopped else RETRY_OF: trial.number}
+            with quiet():
+                study.enqueue_trial(dict(trial.params), user_attrs=attrs)
+
+
+def _numbered(name: str, number: int) -> str:
+    return name if number == 1 else f"{name}.{number}"
+
+
+@contextlib.contextmanager
+def asking(study: optuna.Study, project: Project) -> Iterator[None]:
+    """No other command of this machine asks the search for a trial inside."""
+    with lease.wait_for(project.runs / "leases", f"ask-{study.study_name}"), quiet():
+        yield
