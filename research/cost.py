@@ -71,6 +71,29 @@ def cost_of(plan: Plan, request: Request, workers: int) -> PlanCost:
     )
 
 
+def cost_of_seeds(
+    plan: Plan, cost: PlanCost, seeds: Mapping[str, int], workers: int
+) -> tuple[int, float, int]:
+    """Runs, seconds and bytes of disk for so many seeds of each cell, less what is finished."""
+    folds = plan.study.folds if isinstance(plan.study.folds, int) else 1
+    open_runs: list[str] = []
+    seconds: list[float] = []
+    for name, wanted in seeds.items():
+        runs = [run for run in plan.runs if run.cell.name == name]
+        done = sum(run.state == "finished" for run in runs)
+        more = max(0, wanted * folds - done)
+        open_runs += [name] * more
+        seconds += [_run_s(plan, cost, name)] * more
+    total = _total_s(seconds, workers)
+    return len(open_runs), total, _disk_bytes(plan, cost.cells, open_runs)
+
+
+def _run_s(plan: Plan, cost: PlanCost, name: str) -> float:
+    """Seconds of a cell's run; of one that was not measured, as finished elsewhere, the middle."""
+    known = [one.run_s for one in cost.cells.values() if one.run_s is not None]
+    return cost.cells[name].run_s or (statistics.median(known) if known else 0.0)
+
+
 def _total_s(runs_s: list[float], workers: int) -> float:
     """Seconds of runs that are handed to workers one by one as these get free."""
     free_at = [0.0] * workers

@@ -9,10 +9,10 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import ValidationError
 
-from research.designs import existing, settings
+from research.designs import excluded, existing, settings
 from research.errors import InvalidInput, findings, suggest
 from research.spec import REFERENCES, Recipe, RunSpec
-from research.study import Factor, Levels, Study
+from research.study import Factor, Levels, Study, Where
 
 MAX_NAME = 200  # MLflow keeps 250 characters of a metric's name, and ours carry a prefix
 
@@ -42,6 +42,11 @@ def cells(study: Study) -> tuple[Cell, ...]:
         made.append(Cell(name, "contrast", levels, setting(study, levels)))
     if study.design == "add_one_in":
         full = existing(study, {name: factor.control for name, factor in study.factors.items()})
+        if excluded(study, full):
+            raise InvalidInput(
+                "exclude: the full system, which add_one_in shows beside the others, is excluded; "
+                "leave a factor out (--factors a,b), or use the design explicit"
+            )
         made.append(Cell("full", "context", full, setting(study, full)))
     for name, changes in study.context.items():
         for path in changes:
@@ -144,6 +149,7 @@ def seeded(recipe: Recipe, seed: int, fold: int | None = None) -> RunSpec:
 def select(study: Study, names: Sequence[str]) -> Study:
     """The same study with only the named factors; the others stay at their control level.
 
+    Context cells are left out: nothing but what is named is run beside the control.
     A factor under one that is left out stays where that one's control is the level it is under.
     """
     unknown = [name for name in names if name not in study.factors]
@@ -159,8 +165,26 @@ def select(study: Study, names: Sequence[str]) -> Study:
         if name not in names:
             fixed |= factor.assignments(factor.control)
     kept = {name: _alone(study, name, names) for name in names}
-    rules = tuple(rule for rule in study.exclude if set(rule) <= set(names))
-    return study.model_copy(update={"fixed": fixed, "factors": kept, "exclude": rules})
+    rules = _rules_of(study, names)
+    return study.model_copy(
+        update={"fixed": fixed, "factors": kept, "exclude": rules, "context": {}}
+    )
+
+
+def _rules_of(study: Study, names: Sequence[str]) -> tuple[Where, ...]:
+    """Exclusions as they are where the other factors stay at their control level.
+
+    A rule of the others' control levels goes on for the named ones; one of other levels of theirs
+    is never met.
+    """
+    rules: list[Where] = []
+    for rule in study.exclude:
+        others = [name for name in rule if name not in names]
+        if all(study.factors[name].control in rule[name] for name in others):
+            rules.append({name: levels for name, levels in rule.items() if name in names})
+    if any(not rule for rule in rules):
+        raise InvalidInput("exclude: the control itself is excluded; it is what all are held to")
+    return tuple(rules)
 
 
 def _alone(study: Study, name: str, names: Sequence[str]) -> Factor:

@@ -21,23 +21,23 @@ def settings(study: Study) -> list[Levels]:
     """
     made = [existing(study, levels) for levels in _DESIGNS[study.design](study)]
     distinct = list({tuple(levels.items()): levels for levels in made}.values())
-    excluded = [levels for levels in distinct if _excluded(study, levels)]
-    if distinct[0] in excluded:
+    barred = [levels for levels in distinct if excluded(study, levels)]
+    if distinct[0] in barred:
         raise InvalidInput("exclude: the control itself is excluded; it is what all are held to")
-    if excluded and study.design == "fractional_factorial":
+    if barred and study.design == "fractional_factorial":
         raise InvalidInput(
-            f"exclude: {len(excluded)} of {len(distinct)} cells of the fraction cannot be; a "
+            f"exclude: {len(barred)} of {len(distinct)} cells of the fraction cannot be; a "
             "fraction needs all of them: use full_factorial, or leave a factor out (--factors a,b)"
         )
-    if excluded and study.design != "full_factorial":
+    if barred and study.design != "full_factorial":
         raise InvalidInput(
             *(
                 f"design {study.design}: the cell {_told(study, levels)} is excluded; leave that "
                 "factor out (--factors a,b), or use another design"
-                for levels in excluded
+                for levels in barred
             )
         )
-    return [levels for levels in distinct if levels not in excluded]
+    return [levels for levels in distinct if levels not in barred]
 
 
 def existing(study: Study, levels: Levels) -> Levels:
@@ -171,7 +171,8 @@ def _changed(study: Study, levels: Levels, name: str, level: str) -> Levels:
     return made
 
 
-def _excluded(study: Study, levels: Levels) -> bool:
+def excluded(study: Study, levels: Levels) -> bool:
+    """Whether levels are among those that cannot be together."""
     return any(
         all(levels.get(name) in allowed for name, allowed in rule.items()) for rule in study.exclude
     )
@@ -179,7 +180,7 @@ def _excluded(study: Study, levels: Levels) -> bool:
 
 def _holes(study: Study) -> bool:
     made: Iterable[Levels] = _DESIGNS[study.design](study)
-    return any(_excluded(study, levels) for levels in made)
+    return any(excluded(study, levels) for levels in made)
 
 
 def _told(study: Study, levels: Levels) -> str:

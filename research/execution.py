@@ -21,7 +21,7 @@ from research.provenance import hardware
 from research.request import Request
 from research.run import Job
 from research.runner import Runner
-from research.tracking import Tracked, Tracker, experiment_name, lease
+from research.tracking import Tracked, Tracker, experiment_name, lease, mark_of
 from research.tracking.recording import Labels, finished, serving
 from research.tracking.recording import taken as taken_by
 
@@ -136,5 +136,6 @@ def job_of(planned: PlannedRun, plan: Plan, request: Request, parent: Parent) ->
         data_digest=planned.data_digest,
         code_digest=planned.code_digest,
         parent=parent.run_id,
+        more={mark_of(plan.study_hash): "true"},
     )
     return Job(planned.spec, labels, request.fresh, request.accept_code)

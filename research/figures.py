@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib import rc_context
@@ -232,8 +232,16 @@ def costs(costs: Mapping[str, Floats], means: Floats, sds: Floats, label: str) -
     return figure
 
 
-def interactions(pairs: Mapping[tuple[str, str], Floats], label: str) -> Figure:
-    """Means ``(2, 2)`` of pairs of factors, rows the first's control and change, to line plots.
+class Pair(NamedTuple):
+    """The levels of two factors, the control's first, and the means ``(rows, columns)`` there."""
+
+    rows: Sequence[str]
+    columns: Sequence[str]
+    means: Floats
+
+
+def interactions(pairs: Mapping[tuple[str, str], Pair], label: str) -> Figure:
+    """Means of pairs of factors to line plots: a line a level of the first.
 
     Lines that are parallel say that two factors do not depend on each other.
     """
@@ -242,12 +250,19 @@ def interactions(pairs: Mapping[tuple[str, str], Floats], label: str) -> Figure:
     figure = new(2.1 * columns + 0.9, 1.9 * rows + 0.5, left=0.75, bottom=0.5)
     figure.subplots_adjust(hspace=0.55, wspace=0.35)
     panels = figure.subplots(rows, columns, sharey=True, squeeze=False).ravel()
-    for axes, ((first, second), means) in zip(panels, pairs.items(), strict=False):
-        for row, (colour, style) in enumerate(((NEUTRAL, "-"), (BAD, "--"))):
-            text = f"{first} {'changed' if row else 'as it is'}"
-            axes.plot([0, 1], 100 * means[row], style, color=colour, marker="o", ms=4, label=text)
-        axes.set_xticks([0, 1], ["as it is", "changed"], size=7)
-        axes.set_xlim(-0.25, 1.25)
+    for axes, ((first, second), pair) in zip(panels, pairs.items(), strict=False):
+        for row, level in enumerate(pair.rows):
+            axes.plot(
+                range(len(pair.columns)),
+                100 * pair.means[row],
+                "-" if row == 0 else "--",
+                color=NEUTRAL if row == 0 else (BAD if row == 1 else f"C{row}"),
+                marker="o",
+                ms=4,
+                label=f"{first} {level}",
+            )
+        axes.set_xticks(range(len(pair.columns)), pair.columns, size=7)
+        axes.set_xlim(-0.25, len(pair.columns) - 0.75)
         axes.set_xlabel(second, size=8)
         axes.legend(frameon=False, fontsize=6)
         _bare(axes)

@@ -15,6 +15,7 @@ from research.planning import Plan
 from research.reporting.effects import differences_of
 from research.reporting.frame import Frame, read_frame
 from research.stats import MIN_SEEDS, chance_of_equivalent, seeds_to_detect
+from research.study import Study
 from research.tracking import Tracker
 
 # What is assumed of accuracy where nothing was run yet: the SD of a seed, how alike two cells of
@@ -39,16 +40,25 @@ class Foresight:
     equivalent: float
 
 
+def check_detect(study: Study, effect: float) -> None:
+    """Refuses what cannot be foreseen, before anything is measured."""
+    if not 0 < effect < 1:
+        raise InvalidInput(f"--detect {effect}: give a fraction, such as 0.01 for one point")
+    if is_crossed(study):
+        raise InvalidInput(
+            "--detect: is about contrasts with a control, and this is a factorial, whose every run "
+            "counts for every factor; ask it of the design one_at_a_time, which needs more seeds, "
+            "or run a few seeds and see what the report could have detected"
+        )
+
+
 def foresee(plan: Plan, effect: float, tracker: Tracker) -> list[Foresight]:
     """A plan to what each contrast needs to find ``effect`` with 80 % power.
 
     Variances are of tracked runs of this very study where there are some, else assumed.
     """
-    if not 0 < effect < 1:
-        raise InvalidInput(f"--detect {effect}: give a fraction, such as 0.01 for one point")
     study = plan.study
-    if is_crossed(study):
-        raise InvalidInput("--detect: is told for contrasts with a control, not for factorials")
+    check_detect(study, effect)
     names = [cell.name for cell in plan.cells if cell.role == "contrast"]
     splits = plan.control_data
     count = len(used(splits, plan.cells[0].recipe.data.params).test)
@@ -115,10 +125,10 @@ def told(effect: float, found: list[Foresight]) -> str:
     text = ", ".join(sources)
     if "assumed" in sources:
         text += (
-            f" (SD of a seed {100 * SEED_SD:.1f} points, pairs alike by {PAIRING}, "
-            f"{100 * DISAGREEMENT:.0f} % of images answered differently)"
+            f" (SD of a seed {100 * SEED_SD:.1f} points, two cells of one seed correlated by "
+            f"{PAIRING}, {100 * DISAGREEMENT:.0f} % of images answered differently)"
         )
     return (
         f"to find {100 * effect:.1f} points in 4 of 5 studies, with at least {MIN_SEEDS} seeds; "
-        f"variances: {text}"
+        f"variances: {text}. What new images add does not shrink with more seeds"
     )

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from research.errors import InvalidInput
 
 MAX_FACTORS = 16
-MAX_STEPS = 200_000  # of the search; it stops long before for up to 12 factors
+MAX_STEPS = 2_000_000  # words that a search looks at; for up to 12 factors it needs fewer
 Word = int
 
 
@@ -121,7 +121,7 @@ def _search(factors: int, base: int, resolution: int) -> Fraction | None:
                 best = pattern, chosen
             return
         for number in range(start, len(candidates)):
-            steps += 1
+            steps += len(words)
             if steps > MAX_STEPS:
                 return
             own = candidates[number] | 1 << (base + place)

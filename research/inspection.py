@@ -207,6 +207,27 @@ def choose_arithmetic(recipe: Recipe, splits: Splits, device: torch.device) -> d
     return _named(best if seconds[options[0]] > PROBE_GAIN * seconds[best] else options[0])
 
 
+def remembered_arithmetic(
+    declared: str, recipe: Recipe, splits: Splits, device: torch.device
+) -> dict[str, str]:
+    """`choose_arithmetic`, measured once on a machine: a plan and its runs choose alike.
+
+    ``declared`` is the hash of what it is decided by.
+    """
+    name = str(device) if device.type == "cpu" else torch.cuda.get_device_name(device)
+    known = content_hash([declared, name, torch.__version__])
+    file = cache_folder() / "arithmetic" / f"{known}.json"
+    try:
+        remembered: dict[str, str] = json.loads(file.read_text(encoding="utf-8"))
+        return remembered
+    except (OSError, ValueError):
+        chosen = choose_arithmetic(recipe, splits, device)
+    with contextlib.suppress(OSError):  # it can be measured again
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(chosen), encoding="utf-8")
+    return chosen
+
+
 def _named(arithmetic: Arithmetic) -> dict[str, str]:
     return {"precision": arithmetic.precision, "memory_format": arithmetic.memory_format}
 

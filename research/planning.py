@@ -178,9 +178,9 @@ def resolve(
     if known := resolved_before(tracker, declared):
         return known
     from research.arithmetic import find_device
-    from research.inspection import choose_arithmetic
+    from research.inspection import remembered_arithmetic
 
-    return choose_arithmetic(recipe, splits, find_device(request.device))
+    return remembered_arithmetic(declared, recipe, splits, find_device(request.device))
 
 
 def arithmetic_hash(recipe: Recipe, data_digest: str) -> str:

@@ -147,7 +147,7 @@ def _steps(
         names = request.factors
         yield lambda study: design.select(study, names)
     yield lambda study: design.with_base(study, chosen.set, f"profiles.{profile}.set:")
-    if chosen.context is not None:
+    if chosen.context is not None and request.factors is None:
         yield lambda study: study.model_copy(update={"context": chosen.context})
     if chosen.folds is not None:
         folds = None if chosen.folds == "none" else chosen.folds

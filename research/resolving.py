@@ -88,6 +88,7 @@ def _looked_at(done: Carried, rounds: Rounds, project: Project) -> Rounds:
     rule = Rule(rounds.looks, rounds.most)
     stopped = dict(rounds.stopped)
     found = effects(frame)
+    left = sum(effect.verdict not in ("hurts", "helps") for effect in found)
     for effect in found:
         if effect.cell in stopped:
             continue
@@ -101,7 +102,7 @@ def _looked_at(done: Carried, rounds: Rounds, project: Project) -> Rounds:
                 error,
                 fixed,
                 rule,
-                contrasts=len(found),
+                contrasts=left,  # what is found leaves its alpha to the others (Holm)
                 margin=frame.study.margin,
                 alpha=frame.study.alpha,
             )

@@ -13,7 +13,7 @@ from research.data.cache import load
 from research.data.folds import check_folds
 from research.data.location import Location
 from research.errors import InvalidInput
-from research.inspection import check_buildable, choose_arithmetic
+from research.inspection import check_buildable, remembered_arithmetic
 from research.planning import (
     PlannedState,
     arithmetic_hash,
@@ -58,7 +58,7 @@ def make_ready(spec: RunSpec, request: Request, project: Project, tracker: Track
     declared = arithmetic_hash(recipe, splits.digest)
     arithmetic = resolved_before(tracker, declared)
     if arithmetic is None:
-        arithmetic = choose_arithmetic(recipe, splits, device)
+        arithmetic = remembered_arithmetic(declared, recipe, splits, device)
     spec = RunSpec.model_validate(
         recipe.model_dump()
         | {

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Self
 
-from pydantic import BeforeValidator, Field, JsonValue, model_validator
+from pydantic import BeforeValidator, Field, JsonValue, WithJsonSchema, model_validator
 
 from research.errors import InvalidInput, suggest
 from research.spec import Frozen, Number, Recipe, value_at
@@ -25,6 +25,13 @@ Settle = Callable[[Recipe], Recipe | None]  # fills in every default; None of wh
 
 def _listed(value: Any) -> Any:
     return value if isinstance(value, list | tuple) else (value,)
+
+
+Several = Annotated[
+    tuple[JsonValue, ...],
+    BeforeValidator(_listed),
+    WithJsonSchema({"type": ["array", "string", "number", "boolean", "null"]}),
+]
 
 
 class Range(Frozen):
@@ -126,7 +133,7 @@ class Dimension(Range):
         description="In place of low and high: from the recipe's own value divided by this to that "
         "value times this, on a log scale.",
     )
-    when: dict[str, Annotated[tuple[JsonValue, ...], BeforeValidator(_listed)]] = Field(
+    when: dict[str, Several] = Field(
         default_factory=dict,
         description="Other dimensions and the choices of theirs under which alone this one exists.",
     )

@@ -327,7 +327,7 @@ class Study(Frozen):
             return type(self).model_validate(self.model_dump() | changes)
         except ValidationError as error:
             problems = findings(error, type(self))
-        raise InvalidInput(*(f"{place}: {text}" for place, text in problems))
+        raise InvalidInput(*(f"{place}: {text}" if place else text for place, text in problems))
 
     @property
     def question_hash(self) -> str:

@@ -141,7 +141,7 @@ def test_effects_have_the_promised_columns_and_add_up(
     assert list(table.columns) == [
         *("kind", "cell", "factor", "level", "n", "mean", "sd", "effect", "low", "high"),
         *("low_adjusted", "high_adjusted", "p", "p_adjusted", "verdict", "mde"),
-        *("d_parameters", "d_macs", "d_epoch_s", "complete"),
+        *("d_parameters", "d_macs", "d_epoch_s", "complete", "alias", "caution"),
     ]
     assert list(table["cell"]) == ["no-batch_norm", "no-smoothing"]
     assert list(table["factor"]) == ["batch_norm", "smoothing"]
@@ -296,8 +296,8 @@ def test_identical_cells_share_their_runs(project: Project) -> None:
     file = project.root / "ablations" / "tiny.yaml"
     file.write_text(TINY + "context: {twin: {model.params.batch_norm: false}}\n")
     watcher = Watcher()
-    report = ablate(seeds=1, factors=["batch_norm"], observe=watcher)
-    assert len(watcher.outcomes) == 2
+    report = ablate(seeds=1, observe=watcher)
+    assert len(watcher.outcomes) == 3
     by_cell = dict(zip(report.runs["cell"], report.runs["run_id"], strict=True))
     assert by_cell["twin"] == by_cell["no-batch_norm"]
 

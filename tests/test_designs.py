@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import time
 from typing import Any
 
 import numpy as np
@@ -175,3 +176,32 @@ def test_a_factor_cannot_be_under_itself() -> None:
     factors["b"]["under"] = {"a": "on"}
     with pytest.raises(ValueError, match="it is under itself"):
         study(factors)
+
+
+def test_leaving_factors_out_keeps_what_cannot_be_together() -> None:
+    exclude = [{"a": "on", "b": "off"}]
+    one = study(two_levels("a", "b", "c"), exclude=exclude)
+    with pytest.raises(InvalidInput, match="the cell b off is excluded"):
+        design.cells(one)
+    with pytest.raises(InvalidInput, match="the cell b off is excluded"):
+        design.cells(design.select(one, ["b", "c"]))  # a stays on
+    assert [cell.name for cell in design.cells(design.select(one, ["c"]))] == ["control", "no-c"]
+    other = one.replaced(exclude=[{"a": "off", "b": "off"}])
+    assert len(design.cells(design.select(other, ["b", "c"]))) == 3  # a is never off
+
+
+def test_the_full_system_beside_single_parts_obeys_exclusions_too() -> None:
+    one = study(two_levels("a", "b"), design="add_one_in", exclude=[{"a": "on", "b": "on"}])
+    with pytest.raises(InvalidInput, match=r"the control itself|the full system"):
+        design.cells(one)
+
+
+def test_only_what_is_named_is_run_beside_the_control() -> None:
+    one = study(two_levels("a", "b")).replaced(context={"other": {"training.epochs": 2}})
+    assert [cell.name for cell in design.cells(design.select(one, ["a"]))] == ["control", "no-a"]
+
+
+def test_no_fraction_takes_long_to_find() -> None:
+    started = time.process_time()
+    assert fraction(16, 3).base == 5
+    assert time.process_time() - started < 20

@@ -86,7 +86,9 @@ INSIDE = {
         *("planning", "project", "provenance", "records", "registry", "request", "run", "runner"),
         *("space", "spec", "stats", "studies", "study", "tracking", "validation"),
     },
-    "foresight": {"data", "designs", "errors", "planning", "reporting", "stats", "tracking"},
+    "foresight": {
+        *("data", "designs", "errors", "planning", "reporting", "stats", "study", "tracking"),
+    },
     "resolving": {
         *("ablation", "designs", "errors", "executors", "planning", "project", "reporting"),
         *("request", "stats", "study", "tracking"),

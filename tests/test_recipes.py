@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from research import design
-from research.cli import heading, single
+from research.cli import heading
 from research.data.cache import load
 from research.data.location import locate
 from research.errors import InvalidInput
@@ -18,7 +18,7 @@ from research.inspection import count
 from research.models import shape_only
 from research.planning import read_params
 from research.project import Project, shipped_studies
-from research.request import Request, find_study
+from research.request import Request, find_control, find_study
 from research.run import Job, Place, run
 from research.single import make_ready
 from research.spec import Recipe, value_at
@@ -168,7 +168,7 @@ def test_a_form_of_a_recipe_can_be_asked_of_train_by_name(
     if name == "s4_transfer":  # which downloads, as published
         changes |= {"model.params.weights": None, "data.params.size": 32}
     request = Request(data="embedded", profile="quick", variant=variant, changes=changes)
-    study, _, profile, spec = single.control(name, 1, request, project)
+    study, _, profile, spec, _ = find_control(name, 1, request, project)
     ready = make_ready(spec, request, project, MemoryTracker())
     cost = count(ready.spec, len(ready.splits.classes))
     text = "\n".join(heading.of_run(study, profile, variant, ready, cost))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -12,13 +13,14 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from sklearn.metrics import f1_score
 
 from research import reporting
 from research.design import cells, seeded
 from research.errors import InvalidInput
 from research.project import Project
 from research.reporting import wording
-from research.reporting.classes import class_effects
+from research.reporting.classes import class_effects, f1_parts
 from research.reporting.frame import read_frame
 from research.study import Study
 from research.tracking import Point, Tracker
@@ -197,9 +199,128 @@ def test_classes_that_change_are_screened_together(plant: Plant) -> None:
     assert "no-batch_norm: F1 of fear by −" in page and "no-batch_norm: F1 of fear" in text
 
 
-def test_runs_that_were_still_getting_better_are_told(plant: Plant) -> None:
-    notes = " ".join(reporting.report("tiny", *plant(TRUTH)).notes)
-    assert "The budget, not the part, may decide" in notes  # best of two epochs is the second
+def test_runs_that_were_still_getting_better_are_told(plant: Plant, tiny: Study) -> None:
+    text = "The budget, not the part, may decide"
+    base = tiny.base.override({"training.epochs": 20}).model_dump(mode="json")
+    for best, told in ((20, True), (9, False)):
+        tracker, project = plant(TRUTH, base=base)
+        for run in list(tracker.runs.values()):
+            tracker.log(run.run_id, [Point("best_epoch", best)])
+        assert (text in " ".join(reporting.report("tiny", tracker, project).notes)) == told
+    # Of very few epochs the last one is best as a rule.
+    assert text not in " ".join(reporting.report("tiny", *plant(TRUTH)).notes)
+
+
+THIRD = {"path": "training.clip_norm", "levels": {"none": None, "at_1": 1.0}, "control": "none"}
+
+
+def factors(tiny: Study, **more: dict[str, Any]) -> dict[str, Any]:
+    return {**tiny.model_dump(mode="json")["factors"], **more}
+
+
+def test_a_fraction_names_what_it_cannot_tell_apart(plant: Plant, tiny: Study) -> None:
+    asked = {"design": "fractional_factorial", "fraction": {"resolution": 3}}
+    asked["factors"] = factors(tiny, clip=THIRD)
+    names = [cell.name for cell in cells(tiny.replaced(**asked))]
+    truth = {name: 0.5 if "batch_norm" in name else 0.75 for name in names}
+    made = reporting.report("tiny", *plant(truth, **asked))
+    row = made.effects.set_index("cell").loc["batch_norm"]
+    assert row["alias"] in ("smoothing x clip", "less smoothing x clip")
+    assert f"not told apart from {row['alias']}" in made.sentences[0]
+    folder = made.html.parent
+    for name in ("report.md", "report.html", "effects.tex", "effects.csv"):
+        assert "smoothing x clip" in (folder / name).read_text()
+    assert "a fraction of it" in (folder / "effects.tex").read_text()
+
+
+def test_levels_of_a_factor_stay_apart_in_the_picture_of_an_interaction(
+    plant: Plant, tiny: Study
+) -> None:
+    third = THIRD | {"levels": {"none": None, "at_1": 1.0, "at_5": 5.0}}
+    asked = {"design": "full_factorial", "factors": factors(tiny, clip=third)}
+    del asked["factors"]["smoothing"]
+    names = [cell.name for cell in cells(tiny.replaced(**asked))]
+    truth = dict.fromkeys(names, 0.6)
+    truth["batch_norm-absent__clip-at_1"], truth["batch_norm-absent__clip-at_5"] = 0.8, 0.4
+    page = reporting.report("tiny", *plant(truth, **asked)).html.read_text()
+    assert all(f">{level}<" in page for level in ("none", "at_1", "at_5"))
+
+
+def same_as_control(tracker: Tracker, cell: str) -> None:
+    """Gives a cell's runs the answers of the control's."""
+    assert isinstance(tracker, MemoryTracker)
+    runs = sorted(tracker.runs.values(), key=lambda run: run.run_id)
+    pairs = zip(*([r for r in runs if r.name == name] for name in ("control", cell)), strict=True)
+    for control, other in pairs:
+        tracker.files[other.run_id]["predictions.npz"] = tracker.files[control.run_id][
+            "predictions.npz"
+        ]
+        tracker.log(other.run_id, [Point("test/accuracy", control.metrics["test/accuracy"])])
+
+
+def test_a_part_that_took_no_effect_gets_no_verdict(plant: Plant) -> None:
+    tracker, project = plant(TRUTH)
+    same_as_control(tracker, "no-smoothing")
+    made = reporting.report("tiny", tracker, project)
+    row = made.effects.set_index("cell").loc["no-smoothing"]
+    assert row["verdict"] == "unresolved" and np.isnan(row["p"])
+    assert row["caution"] == "answers as the control does"
+    assert any("what was changed took no effect" in note for note in made.notes)
+    assert made.rows[2]["verdict"] == "none (answers as the control does)"
+    assert "so nothing tells how sure it is" in made.sentences[1]
+
+
+def test_runs_that_were_judged_under_another_question_are_told(plant: Plant) -> None:
+    tracker, project = plant(TRUTH)
+    first = reporting.report("tiny", tracker, project)
+    assert not any("other questions" in note for note in first.notes)
+    assert isinstance(tracker, MemoryTracker)
+    tags = {"kind": "study", "study": "tiny", "study_hash": "b" * 32}
+    later = tracker.create("ablate/tiny", "tiny", tags)
+    tracker.runs[later] = replace(
+        tracker.runs[later], started_ms=tracker.runs[first.parent_run_id].started_ms + 1
+    )
+    tracker.files[later] = dict(tracker.files[first.parent_run_id])
+    notes = reporting.report(later, tracker, project).notes
+    assert any("judged before under other questions: 15 of them in 2" in note for note in notes)
+
+
+def test_a_look_counts_where_one_cell_fails_throughout(plant: Plant) -> None:
+    def spoil(cell: str, seed: int, entry: dict[str, Any]) -> None:
+        if cell == "no-smoothing":
+            entry["status"] = "FAILED"
+
+    tracker, project = plant(TRUTH, change=spoil)
+    made = reporting.report("tiny", tracker, project)
+    assert json.loads(tracker.runs[made.parent_run_id].tags["looks"]) == [5]
+
+
+def test_numbers_that_do_not_hold_any_more_are_taken_back(plant: Plant) -> None:
+    tracker, project = plant(TRUTH)
+    made = reporting.report("tiny", tracker, project)
+    assert isinstance(tracker, MemoryTracker)
+    plan = json.loads(tracker.files[made.parent_run_id]["plan.json"])
+    for run in plan["runs"]:
+        run["stale"], run["run_id"] = run["run_id"], None
+    tracker.files[made.parent_run_id]["plan.json"] = json.dumps(plan).encode()
+    reporting.report("tiny", tracker, project)
+    metrics = tracker.runs[made.parent_run_id].metrics
+    names = ("effect/no-batch_norm", "p_adjusted/no-batch_norm", "mean/control")
+    assert np.isnan([metrics[name] for name in names]).all()
+
+
+def test_every_image_has_its_part_in_the_f1_of_a_class() -> None:
+    generator = np.random.default_rng(3)
+    label, said = generator.integers(0, 4, (2, 300))
+    parts = f1_parts({"label": label, "said": said}, 2)
+    assert parts.mean() == pytest.approx(f1_score(label == 2, said == 2))
+    # What they say of new images is what drawing images anew says.
+    again = []
+    for _ in range(400):
+        rows = generator.integers(0, 300, 300)
+        again.append(f1_score(label[rows] == 2, said[rows] == 2))
+    assert np.std(again) == pytest.approx(parts.std() / np.sqrt(300), rel=0.15)
+    assert not f1_parts({"label": label, "said": said}, 7).any()
 
 
 def test_a_declared_dunnett_tells_how_evenly_cells_vary(plant: Plant) -> None:
@@ -281,6 +402,8 @@ def test_a_hole_is_named_at_the_top_and_never_averaged_away(
     text = report.html.read_text()
     assert text.index("Incomplete") < text.index("What each part is worth</h2>")
     table = report.effects.set_index("cell")
+    assert any("The two need not add up" in note for note in report.notes)
+    assert report.rows[2]["n"] == "4 (incomplete)" and report.rows[0]["n"] == "5"
     assert table.loc["no-smoothing", "n"] == 4 and not table.loc["no-smoothing", "complete"]
     assert table.loc["no-batch_norm", "n"] == 5 and table.loc["no-batch_norm", "complete"]
 

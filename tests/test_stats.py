@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
+from pathlib import Path
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -14,6 +17,7 @@ from statsmodels.stats.power import TTestPower
 import research
 from research import stats
 from research.errors import InvalidInput
+from research.resolving import looks_of
 from research.stats import dunnett, sequential
 
 Floats = NDArray[np.float64]
@@ -98,8 +102,10 @@ def test_missing_seeds_are_left_out_in_pairs_and_told() -> None:
 def test_equal_runs_and_a_constant_difference_are_no_division_by_zero() -> None:
     scores = np.array([[0.5, 0.6, 0.7], [0.5, 0.6, 0.7], [0.4, 0.5, 0.6]])
     same, lower = stats.many_to_one(scores)
-    assert (same.p, same.verdict, same.mde) == (1.0, "equivalent", 0.0)
-    assert lower.verdict == "hurts"
+    # Where nothing varies nothing tells how sure an effect is.
+    for one in (same, lower, *stats.many_to_one(scores, method="blocked_dunnett")):
+        assert np.isnan([one.p, one.low, one.mde]).all() and one.verdict == "unresolved"
+    assert (same.effect, lower.effect) == (0.0, pytest.approx(-0.1))
 
 
 def crossed(
@@ -408,7 +414,7 @@ def test_intervals_of_rounds_are_wider_and_tighten_to_what_one_look_gives() -> N
     told = stats.in_rounds(table, RULE, correct=right)
     assert all(a.high - a.low >= b.high - b.low for a, b in zip(told, rounds, strict=True))
     same = stats.in_rounds(0.7 + np.zeros((2, 9)), RULE)
-    assert same[0].verdict == "equivalent"
+    assert same[0].verdict == "unresolved" and np.isnan(same[0].low)
     table[1, 4] = np.nan  # a hole: what is before it counts, as one look
     holed, whole = stats.in_rounds(table, RULE)
     assert (holed.n, holed.complete, whole.n, whole.complete) == (3, False, 9, True)
@@ -429,7 +435,7 @@ def test_the_chance_to_decide_falls_with_what_is_hopeless() -> None:
 
     assert chance(0.03) > 0.99 and chance(0.0, 0.001) > 0.99
     assert chance(0.007, 0.006) < 0.35 and chance(0.03, 0.03, fixed=0.03**2) < 0.05
-    assert chance(0.0, 0.0) == 1.0
+    assert chance(0.0, 0.0) == 0.0  # every seed alike: more of them tell nothing
 
 
 @pytest.mark.parametrize("images", [0.0, 0.0025**2])
@@ -445,3 +451,65 @@ def test_seeds_to_detect_are_the_fewest_on_new_images(images: float) -> None:
     assert stats.chance_of_equivalent(0.0071, 5, images=1e-5) < stats.chance_of_equivalent(
         0.0071, 5
     )
+
+
+def test_terms_of_a_factorial_keep_their_power_where_answers_are_known() -> None:
+    generator = np.random.default_rng(21)
+    settings = [[a, b, c] for a in (0, 1) for b in (0, 1) for c in (0, 1)]
+    found = alarms = 0
+    for _ in range(60):
+        ease = generator.normal(size=1500)
+        hits = ease + generator.normal(0, 0.2, (8, 3, 1500)) > -0.6
+        null = np.asarray(hits.mean(2) + generator.normal(0, 0.006, (8, 3)))
+        effects = stats.factorial(null, settings, correct=hits)
+        alarms += any(one.verdict in ("hurts", "helps") for _, one in effects)
+        real = null - 0.01 * np.array([row[0] for row in settings])[:, None]
+        found += stats.factorial(real, settings, correct=hits)[0][1].verdict == "hurts"
+    assert found > 24 and alarms <= 9  # 40 % at least; of 60 with 5 % more than 9 are 1 in 1,000
+
+
+def test_terms_that_cannot_be_told_apart_have_signs() -> None:
+    table = np.array([[0, 0, 0], [0, 1, 1], [1, 0, 1], [1, 1, 0]])
+    for term in stats.terms(table):
+        for members, sign in zip(term.aliases, term.signs, strict=True):
+            product = np.prod([2 * table[:, one] - 1 for one in members], axis=0)
+            own = np.prod([2 * table[:, one] - 1 for one in term.factors], axis=0)
+            assert (np.sign(term.weights) == own).all() and (product == sign * own).all()
+
+
+def test_the_simulated_rule_of_rounds_is_the_program_s() -> None:
+    place = Path(__file__).parents[1] / "scripts" / "calibrate_statistics.py"
+    spec = importlib.util.spec_from_file_location("calibrate_statistics", place)
+    assert spec is not None and spec.loader is not None
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    generator, most = np.random.default_rng(31), 9
+    looks = looks_of(most)
+    for real in (0, 2, 3):
+        differences = generator.normal(size=(3, most))
+        differences[:real] += 2.0
+        rejected, runs = script.one_study(differences, looks, most)
+        table = np.vstack([np.zeros(most), differences])
+        given, shown = dict.fromkeys(range(3), most), set()
+        for number, look in enumerate(looks):
+            rule = stats.Rule(looks[: number + 1], most)
+            seen = np.where(np.arange(most) < [[look], *([min(given[row], look)] for row in range(3))],
+                            table, np.nan)[:, :look]  # fmt: skip
+            found = stats.in_rounds(seen, rule, margin=1e-9, expected=[given[r] for r in range(3)])
+            decided = [one.verdict in ("hurts", "helps") for one in found]
+            left = 3 - sum(decided)
+            for row, one in enumerate(found):
+                if row in shown:
+                    continue
+                spread = stats.spread(differences[row, :look])
+                chance = stats.chance_to_decide(
+                    one, spread.error, 0.0, rule, contrasts=left, margin=1e-9
+                )
+                if decided[row] or look == most or chance < stats.FUTILE:
+                    given[row] = look
+                    shown.add(row)
+            last = look
+            if len(shown) == 3:
+                break
+        assert decided == list(rejected)
+        assert sum(given.values()) + last == runs

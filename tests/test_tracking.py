@@ -251,13 +251,15 @@ def test_a_view_of_a_study_is_kept_once_and_can_be_read(project: Project) -> Non
     tracker = connect(project)
     run = tracker.create("ablate/tiny", "tiny", {"kind": "study", "study": "tiny"})
     ends = [tracker.share_view(run, "k", "tiny", "test/accuracy", ["loss.name"]) for _ in "ab"]
-    assert ends[0] == ends[1] and "viewStateShareKey=k&compareRunsMode=CHART" in ends[0]
+    assert ends[0] == ends[1] and "viewStateShareKey=research-k&compareRunsMode=CHART" in ends[0]
     client = MlflowClient(tracker.uri)
     tags = client.get_experiment_by_name("ablate/tiny").tags
-    (content,) = [json.loads(v) for n, v in tags.items() if n == "mlflow.sharedViewState.k"]
+    (content,) = [
+        json.loads(v) for n, v in tags.items() if n == "mlflow.sharedViewState.research-k"
+    ]
     packed = base64.b64decode(content["state"].removeprefix("deflate;"))
     state = json.loads(zlib.decompress(packed))
-    assert state["searchFilter"] == "tags.study = 'tiny' AND tags.kind = 'run'"
+    assert state["searchFilter"] == "tags.`k` = 'true'"
     assert state["groupBy"]["groupByKeys"] == [{"mode": "tag", "groupByData": "cell"}]
     (parallel,) = [chart for chart in state["compareRunCharts"] if chart["type"] == "PARALLEL"]
     assert parallel["selectedParams"] == ["loss.name"]

@@ -19,11 +19,11 @@ def ablate(
     design: Annotated[
         str | None,
         typer.Option(
-            help="leave_one_out, add_one_in, one_at_a_time, full_factorial or "
-            "fractional_factorial; else the study's."
+            help="leave_one_out, add_one_in, one_at_a_time, full_factorial, "
+            "fractional_factorial or, where it names cells, explicit; else the study's."
         ),
     ] = None,
-    factors: Annotated[str | None, typer.Option(help="Only these factors: a,b")] = None,
+    factors: Annotated[str | None, typer.Option(help="Only these, and no context: a,b")] = None,
     seeds: Annotated[str | None, typer.Option(help="5 (the first five) or 3,7,11")] = None,
     data: options.Data = None,
     epochs: options.Epochs = None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
@@ -48,6 +49,10 @@ def show_plan(
     project = Project.find()
     tracker = connect(project, create=False)
     plan = prepare(name, request, project, tracker)
+    if detect is not None:
+        from research.foresight import check_detect
+
+        check_detect(plan.study, detect)
     crew = crew_of(executor, workers, request.device)
     if plan.todo:
         from research.bite import bites
@@ -78,11 +83,15 @@ def show_plan(
         out.print()
         out.print(told(detect, foresight), markup=False)
         out.print(_foresight_table(plan, foresight))
+        out.print(_of_more_seeds(plan, cost, crew, wanted_seeds(plan, foresight)), markup=False)
         out.print()
     if most is not None:
         looks = ", ".join(map(str, looks_of(most)))
         text = f"rounds    looks at {looks} seeds; what is decided, or hopeless, gets no more"
         out.print(text, markup=False)
+        every = {cell.name: most for cell in plan.cells if cell.role != "context"}
+        text = _of_more_seeds(plan, cost, crew, every)
+        out.print(f"          at the very most {text.removeprefix('that is ')}", markup=False)
     todo, finished = len(plan.todo), plan.distinct - len(plan.todo)
     line = f"{plan.distinct} runs: {finished} finished, {todo} to run"
     if todo:
@@ -204,16 +213,39 @@ def _foresight_table(plan: Plan, found: list[Foresight]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("contrast")
     table.add_column("SD of a difference", justify="right")
+    table.add_column("of new images alone", justify="right")
     table.add_column("seeds needed", justify="right")
     n = len(plan.study.seeds)
-    title = f"equivalent (±{wording.percent(plan.study.margin)}) with {n} seeds"
+    margin = wording.percent(plan.study.margin)
+    title = f"chance of 'equivalent' (±{margin}) with {n} seeds, if nothing differs"
     table.add_column(title, justify="right")
     table.add_column("from")
     for one in found:
         seeds = "too few test images" if one.seeds is None else str(one.seeds)
         chance = f"{wording.percent(one.equivalent, 0)} %"
-        table.add_row(one.cell, wording.percent(one.sd, 2), seeds, chance, one.source)
+        images = wording.percent(math.sqrt(one.images), 2)
+        table.add_row(one.cell, wording.percent(one.sd, 2), images, seeds, chance, one.source)
     return table
+
+
+def wanted_seeds(plan: Plan, found: list[Foresight]) -> dict[str, int]:
+    """Seeds of each cell that find an effect where some number does; the control has the most."""
+    seeds = {one.cell: one.seeds for one in found if one.seeds is not None}
+    return {plan.cells[0].name: max(seeds.values()), **seeds} if seeds else {}
+
+
+def _of_more_seeds(plan: Plan, cost: PlanCost, crew: int, seeds: dict[str, int]) -> str:
+    """What so many seeds of each cell would cost, in words."""
+    from research.cost import cost_of_seeds
+
+    if not seeds:
+        return "no number of seeds is enough with these test images"
+    runs, seconds, size = cost_of_seeds(plan, cost, seeds, crew)
+    many = max(seeds.values())
+    return (
+        f"that is {runs} runs more than are finished, with up to {many} seeds: about "
+        f"{wording.duration(seconds)} with {crew} at a time, {size / 1e6:,.0f} MB of disk"
+    )
 
 
 def _changes(plan: Plan, name: str) -> str:

@@ -10,6 +10,7 @@ from research.designs import fraction_of, generators
 from research.planning import Plan
 from research.reporting import wording
 from research.spec import Recipe
+from research.stats import MIN_SEEDS
 from research.study import Study
 
 if TYPE_CHECKING:  # these import torch, which a finished study spares
@@ -50,6 +51,8 @@ def of_plan(plan: Plan) -> list[str]:
             f"nuisance  {', '.join(study.nuisance.paths)}: to be tuned for each cell, "
             f"{study.nuisance.trials} trials each"
         )
+    if len(study.seeds) < MIN_SEEDS and plan.rounds is None:
+        lines.append(f"verdicts  none: under {MIN_SEEDS} seeds there is only the difference")
     stale = [run for run in plan.runs if run.state == "stale"]
     if stale:
         lines.append(f"stale     {len(stale)} runs were made by other code; they are run again")

@@ -110,7 +110,7 @@ class StudyProgress:
     def _end(self, outcome: Outcome) -> None:
         labels: Labels = outcome.job.labels
         row = self.rows.pop(labels.fingerprint, None)
-        self.lines.pop(labels.fingerprint, None)
+        line = self.lines.pop(labels.fingerprint, None)
         if row is not None:
             self.bars.remove_task(row)
         if outcome.status == "taken":
@@ -122,7 +122,11 @@ class StudyProgress:
         if outcome.status == "failed":
             self.console.print(f"{text}: {outcome.error}", style="red", markup=False)
         elif not self.console.is_terminal:
-            self.console.print(f"[{self.done}/{self.total}] {text}", markup=False)
+            passed = time.monotonic() - self.started
+            left = duration(passed / self.done * (self.total - self.done))
+            more = f"; {duration(passed)} passed, about {left} left" if self.total > 1 else ""
+            last = f", {line.text.partition(': ')[2]}" if line is not None and line.text else ""
+            self.console.print(f"[{self.done}/{self.total}] {text}{last}{more}", markup=False)
         self._study_line()
 
     def _study_line(self) -> None:

@@ -32,6 +32,7 @@ TERM_COLUMNS = {
     "p": "p adj.",
     "verdict": "verdict",
     "mde": "detectable",
+    "alias": "not told apart from",
 }
 STYLES = {"hurts": "red", "helps": "green", "equivalent": "blue"}
 
@@ -80,7 +81,7 @@ def print_report(made: Report, project: Project) -> None:
     for column, title in COLUMNS.items():
         table.add_column(title, justify="left" if column == "verdict" else "right")
     for row in made.rows:
-        style = "dim" if row["role"] == "context" else STYLES.get(row["verdict"], "")
+        style = "dim" if row["role"] == "context" else STYLES.get(row["verdict"].split(" ")[0], "")
         table.add_row(row["cell"], *(row[column] for column in COLUMNS), style=style)
     out.print(table)
     out.print()
@@ -88,10 +89,10 @@ def print_report(made: Report, project: Project) -> None:
         terms = Table(box=None, pad_edge=False, header_style="bold")
         terms.add_column("term")
         for column, title in TERM_COLUMNS.items():
-            left = column in ("verdict", "level")
+            left = column in ("verdict", "level", "alias")
             terms.add_column(title, justify="left" if left else "right")
         for row in made.terms:
-            style = STYLES.get(row["verdict"], "")
+            style = STYLES.get(row["verdict"].split(" ")[0], "")
             terms.add_row(row["term"], *(row[column] for column in TERM_COLUMNS), style=style)
         out.print(terms)
         out.print()

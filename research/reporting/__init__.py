@@ -21,7 +21,7 @@ from research.reporting.markdown import markdown
 from research.reporting.page import page
 from research.reporting.tables import cell_rows, term_rows
 from research.stats import Effect
-from research.tracking import VIEW, Point, Tracker
+from research.tracking import VIEW, Point, Tracker, mark_of
 
 
 @dataclass(frozen=True)
@@ -115,9 +115,12 @@ def _write(
 def _share(frame: Frame) -> str:
     """Keeps a view of the runs, grouped by cell, in MLflow; gives how its address ends."""
     paths = sorted({path for factor in frame.study.factors.values() for path in factor.paths})
-    key = f"research-{frame.plan['study_hash'][:8]}"
+    mark = mark_of(frame.plan["study_hash"])
+    for run_id in frame.runs["run_id"].dropna().unique():
+        if frame.tracked[run_id].tags.get(mark) != "true":  # another study made it
+            frame.tracker.set_tags(run_id, {mark: "true"})
     return frame.tracker.share_view(
-        frame.parent.run_id, key, frame.study.name, frame.study.metric, paths
+        frame.parent.run_id, mark, frame.study.name, frame.study.metric, paths
     )
 
 
@@ -134,15 +137,24 @@ def _log(frame: Frame, found: list[Effect], cells: pd.DataFrame, view: str) -> N
         values[f"sd/{row['cell']}"] = row["sd"]
     now = int(time.time() * 1000)
     known = frame.parent.metrics
+    kinds = ("effect", "effect_low", "effect_high", "p_adjusted", "mean", "sd")
+    gone = {name: float("nan") for name in known if name.split("/")[0] in kinds}  # if not told now
     points = [
-        Point(name, value, 0, now)
-        for name, value in values.items()
-        if pd.notna(value) and known.get(name) != value
+        Point(name, float(value), 0, now)
+        for name, value in (gone | values).items()
+        if not _same(known.get(name), value)
     ]
     frame.tracker.log(frame.parent.run_id, points)
     tags = {"mlflow.note.content": _note(frame, found, view), LOOKS: json.dumps(frame.looks)}
     tags |= {VIEW: view}
     frame.tracker.set_tags(frame.parent.run_id, tags)
+
+
+def _same(before: float | None, now: float) -> bool:
+    """Whether a metric need not be logged: it stands already, or was never there."""
+    if before is None or pd.isna(before):
+        return bool(pd.isna(now))
+    return before == now
 
 
 def _note(frame: Frame, found: list[Effect], view: str) -> str:

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from statistics import median
 
 import numpy as np
 
-from research.designs import is_crossed
+from research.design import changes
+from research.designs import FACTORIALS, is_crossed
 from research.reporting import wording
 from research.reporting.effects import crossed
-from research.reporting.frame import Frame
+from research.reporting.frame import LOOKS, Frame
 from research.stats import MIN_SEEDS, spread_ratio, terms
 
 FEW_PERSONS = 5  # so few say little of people
 LATE = 0.1  # share of the epochs that are the end
+FEW_EPOCHS = 5  # of fewer the last one is best as a rule
 MOST_UNEVEN, MOST_UNEVEN_TERM = 2.0, 3.0  # times the median SD, of cells and of terms
-ONE_CLASS = 0.99  # share of the answers from which on a net is said to know one class only
 
 
 def incomplete(frame: Frame) -> list[str]:
@@ -33,6 +35,11 @@ def incomplete(frame: Frame) -> list[str]:
         if not rows.empty:
             names = list(rows["name"])
             notes.append(f"{len(names)} of {len(frame.runs)} runs {text}: {_some(names)}.")
+    if notes and frame.runs["status"].eq("FINISHED").any():
+        notes.append(
+            "Where a cell lacks runs, its mean is over those it has, and its effect over the seeds "
+            "that it and the control both have: n says of how many. The two need not add up."
+        )
     anew = frame.runs[(frame.runs["status"] == "FINISHED") & (frame.runs["error"] != "")]
     if not anew.empty:
         names = list(anew["name"])
@@ -52,19 +59,65 @@ def incomplete(frame: Frame) -> list[str]:
 
 def _collapsed(frame: Frame) -> list[str]:
     """Which cells' nets each say one class of nearly every test image; what that alone scores."""
-    found, commonest = [], 0.0
-    for cell in frame.plan["cells"]:
-        counts = frame.confusions(cell["name"])
-        if counts and all(one.sum(0).max() >= ONE_CLASS * one.sum() for one in counts):
-            found.append(cell["name"])
-            total = frame.confusion(cell["name"])
-            commonest = total.sum(1).max() / total.sum()
+    found = frame.collapsed
     if not found:
         return []
+    total = frame.confusion(found[0])
+    commonest = total.sum(1).max() / total.sum()
     return [
         f"{_some(found)}: the nets answer with one class whatever they see: they have not learnt "
         f"(the commonest class alone gives {wording.percent(commonest)} % accuracy). An effect of "
         "such a cell is that of no training at all in this budget, not the worth of the part."
+    ]
+
+
+def _same(frame: Frame) -> list[str]:
+    """Which cells answer as the control does, image by image."""
+    found = [name for name in frame.same_answers if name not in frame.collapsed]
+    if not found:
+        return []
+    return [
+        f"{_some(found)}: answers every test image as the control does, in every seed: what was "
+        "changed took no effect. There is nothing to judge."
+    ]
+
+
+def _several(frame: Frame) -> list[str]:
+    """Cells of a design of single changes that change more than one factor."""
+    if is_crossed(frame.study) or frame.study.design in ("explicit", *FACTORIALS):
+        return []
+    control = frame.cells("control")[0]["levels"]
+    notes = []
+    for cell in frame.cells("contrast"):
+        changed = changes(frame.study, control, cell["levels"])
+        if len(changed) > 1:
+            notes.append(
+                f"{cell['name']} changes {' and '.join(changed)}, as one exists only under the "
+                "other: its effect is that of both together."
+            )
+    return notes
+
+
+def _judged_before(frame: Frame) -> list[str]:
+    """Whether runs of this study had been judged under another question before it was asked."""
+    mine = set(frame.runs["run_id"].dropna())
+    found = []
+    for other in frame.tracker.find(kind="study", study=frame.study.name):
+        if other.started_ms >= frame.parent.started_ms or not json.loads(
+            other.tags.get(LOOKS, "[]")
+        ):
+            continue
+        text = frame.tracker.read_file(other.run_id, "plan.json")
+        plan = json.loads(text) if text else {"runs": [], "cells": []}
+        shared = mine & {run["run_id"] for run in plan["runs"]}
+        contrasts = sum(cell["role"] == "contrast" for cell in plan["cells"])
+        if shared:
+            found.append(f"{len(shared)} of them in {contrasts} contrasts ({other.run_id})")
+    if not found:
+        return []
+    return [
+        f"Runs of it had been judged before under other questions: {_some(found, 3)}. What is "
+        "asked after a look is exploratory: the p values here do not pay for that look."
     ]
 
 
@@ -105,7 +158,7 @@ def _rising(frame: Frame) -> list[str]:
         best = frame.table([cell["name"]], "best_epoch")[0]
         best = best[np.isfinite(best)]
         late = best > (1 - LATE) * epochs
-        if len(best) and late.mean() > 0.5 and epochs > 1:
+        if len(best) and late.mean() > 0.5 and epochs >= FEW_EPOCHS:
             cells.append(cell["name"])
     if not cells:
         return []
@@ -191,8 +244,8 @@ def _by_rule(frame: Frame) -> list[str]:
 
 def cautions(frame: Frame) -> list[str]:
     """What makes runs of a table differ in more than their cell, or mean less than they seem."""
-    notes = _collapsed(frame) + _rising(frame) + _uneven(frame) + _uneven_terms(frame)
-    notes += _beyond(frame)
+    notes = _collapsed(frame) + _same(frame) + _rising(frame) + _uneven(frame)
+    notes += _uneven_terms(frame) + _beyond(frame) + _several(frame) + _judged_before(frame)
     notes += _partly_preprocessed(frame) + _by_rule(frame)
     if frame.plan["data"].get("tested_on_val"):
         notes.append(wording.TESTED_ON_VAL)

@@ -47,6 +47,8 @@ COLUMNS = [
     "d_macs",
     "d_epoch_s",
     "complete",
+    "alias",
+    "caution",
 ]
 
 
@@ -64,7 +66,17 @@ def effects(frame: Frame) -> list[Effect]:
     """Every comparison of a study on its primary metric: contrasts, or a factorial's terms."""
     if is_crossed(frame.study):
         return _terms(frame)
-    return _against_control(frame, [cell["name"] for cell in frame.cells("contrast")])
+    found = _against_control(frame, [cell["name"] for cell in frame.cells("contrast")])
+    return [replace(effect, caution=_caution(frame, effect.cell)) for effect in found]
+
+
+def _caution(frame: Frame, cell: str) -> str:
+    """Why a contrast is not what it seems, in a few words."""
+    if cell in frame.same_answers:
+        return "answers as the control does"
+    if cell in frame.collapsed:
+        return "has not learnt"
+    return "the control has not learnt" if "control" in frame.collapsed else ""
 
 
 def context(frame: Frame) -> list[Effect]:
@@ -174,12 +186,22 @@ def _terms(frame: Frame) -> list[Effect]:
             cell="__".join(_pairs(term, factors, levels)),
             factor=" ".join(factors[one] for one in term.factors),
             level=" ".join(levels[f][at] for f, at in zip(term.factors, term.levels, strict=True)),
+            alias=_alias(term, factors),
             d_parameters=float(term.weights @ costs["parameters"]),
             d_macs=float(term.weights @ costs["macs"]),
             d_epoch_s=float(term.weights @ costs["epoch_s"]),
         )
         for term, effect in found
     ]
+
+
+def _alias(term: Term, factors: Sequence[str]) -> str:
+    """What a term cannot be told from: its other names, less where they count the other way."""
+    names = []
+    for members, sign in zip(term.aliases, term.signs, strict=True):
+        product = " x ".join(factors[one] for one in members)
+        names.append(product if sign > 0 else f"less {product}")
+    return ", ".join(names)
 
 
 def crossed(frame: Frame) -> tuple[list[str], list[list[int]]]:

@@ -22,6 +22,7 @@ from research.tracking.recording import TEST_ACCESSES, run_name
 from research.yaml_source import parse_yaml
 
 LOOKS = "looks"  # the parent's tag
+ONE_CLASS = 0.99  # share of the answers from which on a net is said to know one class only
 CURVES = ("train/loss", "val/loss", "train/accuracy", "val/accuracy")
 
 
@@ -57,9 +58,21 @@ class Frame:
         before: list[int] = json.loads(self.parent.tags.get(LOOKS, "[]"))
         if self.rule is not None:
             return before  # the looks of rounds are paid for
-        ended = self.runs["status"] == "FINISHED"
-        now = int(ended.groupby(self.runs["seed"]).all().sum())
+        now = self._judged_seeds()
         return before if not now or (before and now <= before[-1]) else [*before, now]
+
+    def _judged_seeds(self) -> int:
+        """The most seeds that some contrast has in common with the control."""
+        ended: dict[tuple[str, int], bool] = {}
+        for run in self.runs.to_dict("records"):
+            key = run["cell"], int(run["seed"])
+            ended[key] = ended.get(key, True) and run["status"] == "FINISHED"  # every fold
+        have: dict[str, set[int]] = {}
+        for (cell, seed), whole in ended.items():
+            have.setdefault(cell, set()).update([seed] if whole else [])
+        control = have.get("control", set())
+        names = [cell["name"] for cell in self.cells("contrast")]
+        return max((len(control & have.get(name, set())) for name in names), default=0)
 
     @property
     def classes(self) -> list[str]:
@@ -90,6 +103,30 @@ class Frame:
             if found is not None:
                 return len(found["label"])
         return None
+
+    @functools.cached_property
+    def collapsed(self) -> list[str]:
+        """Cells whose nets each say one class of nearly every test image."""
+        found = []
+        for cell in self.plan["cells"]:
+            counts = self.confusions(cell["name"])
+            if counts and all(one.sum(0).max() >= ONE_CLASS * one.sum() for one in counts):
+                found.append(cell["name"])
+        return found
+
+    @functools.cached_property
+    def same_answers(self) -> list[str]:
+        """Contrasts whose nets answer every test image as the control's do, in every seed."""
+        found = []
+        for cell in self.cells("contrast"):
+            pairs = [
+                (self.predictions("control", seed), self.predictions(cell["name"], seed))
+                for seed in self.seeds
+            ]
+            whole = [(one["said"], two["said"]) for one, two in pairs if one and two]
+            if whole and all(np.array_equal(one, two) for one, two in whole):
+                found.append(cell["name"])
+        return found
 
     @property
     def rule(self) -> Rule | None:

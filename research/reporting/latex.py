@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from research.designs import generators, is_crossed
 from research.reporting import wording
 from research.reporting.frame import Frame
-from research.stats import Effect
+from research.reporting.tables import verdict_text
+from research.stats import Effect, mean_and_sd
 
 SPECIAL = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
-SPECIAL |= {mark: f"\\{mark}" for mark in "&%$#_{}"}
+SPECIAL |= {"<": "$<$", ">": "$>$"} | {mark: f"\\{mark}" for mark in "&%$#_{}"}
 
 
 def table(frame: Frame, effects: Sequence[Effect]) -> str:
@@ -40,20 +42,19 @@ def escaped(text: str) -> str:
 
 def _row(effect: Effect) -> str:
     mark = "" if effect.complete else " (incomplete)"
+    mark += f" [or {effect.alias}]" if effect.alias else ""
     columns = [
         wording.term_name(effect) + mark,
         wording.points(effect.effect),
         wording.interval(effect.low, effect.high),
         wording.p_text(effect.p_adjusted),
         wording.percent(effect.mde),
-        effect.verdict,
+        verdict_text(effect),
     ]
     return " & ".join(escaped(column) for column in columns)
 
 
 def _control(frame: Frame) -> tuple[float, float, int]:
-    from research.stats import mean_and_sd
-
     scores = frame.table(["control"], frame.study.metric)[0]
     mean, sd = mean_and_sd(scores)
     return mean, sd, int((scores == scores).sum())
@@ -62,6 +63,16 @@ def _control(frame: Frame) -> tuple[float, float, int]:
 def _caption(frame: Frame, metric: str, control: float, n: int) -> str:
     warning = "SYNTHETIC data. " if frame.synthetic else ""
     data = frame.plan["data"]
+    if is_crossed(frame.study):
+        part = frame.study.design == "fractional_factorial"
+        named = ", ".join(generators(frame.study)) if part else ""
+        of = f"a fraction of it ({named})" if named else "every combination"
+        return (
+            f"{warning}{frame.study.title or frame.study.name}: main effects and interactions on "
+            f"{metric}, percentage points, of a two-level factorial, {of}; {len(frame.seeds)} "
+            f"seeds. {data['images']['test']} test images; margin "
+            f"±{wording.percent(frame.study.margin)} points; detectable with 80 % power."
+        )
     return (
         f"{warning}{frame.study.title or frame.study.name}: change in {metric}, percentage points, "
         f"against the control ({wording.percent(control)} %, {n} seeds). "

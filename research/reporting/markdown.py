@@ -16,7 +16,19 @@ from research.stats import Effect
 
 CELLS = ("n", "mean", "sd", "effect", "interval", "p", "verdict", "better")
 COSTS = ("parameters", "macs", "epoch_s")
-TERMS = ("kind", "level", "n", "effect", "interval", "p", "verdict", "mde")
+TERMS = ("kind", "level", "n", "effect", "interval", "p", "verdict", "mde", "alias")
+TITLES = {
+    "mean": "mean, %",
+    "sd": "SD over seeds",
+    "effect": "effect, points",
+    "interval": "95 % interval",
+    "p": "p, adjusted",
+    "better": "runs better than the control's, %",
+    "macs": "MACs an image",
+    "epoch_s": "s an epoch",
+    "mde": "found in 4 of 5 studies, points",
+    "alias": "not told apart from",
+}
 
 
 def markdown(
@@ -48,7 +60,10 @@ def markdown(
 
 
 def _table(first: str, rows: Sequence[Mapping[str, str]], columns: Sequence[str]) -> list[str]:
-    head = [f"| {first} | " + " | ".join(columns) + " |", "|---|" + "---:|" * len(columns)]
+    head = [
+        f"| {first} | " + " | ".join(TITLES.get(c, c) for c in columns) + " |",
+        "|---|" + "---:|" * len(columns),
+    ]
     return head + [
         f"| {row[first]} | " + " | ".join(row[c] for c in columns) + " |" for row in rows
     ]

@@ -38,13 +38,19 @@ ROUNDS = (
     "over the declared contrasts, and intervals hold at every look. {estimand}"
 )
 TERMS = (
-    "Effects are least squares of all runs on the factors in -1 / +1 coding, seeds as blocks; "
-    "p-values are adjusted by Holm over main effects and interactions of two factors. {estimand} "
+    "Effects are least squares of all runs on the factors in -1 / +1 coding, seeds as blocks, with "
+    "one residual for all terms; p-values are adjusted by Holm over main effects and interactions "
+    "of two factors. {estimand} "
     "Under three seeds there is no verdict."
 )
 IMAGES_AND_SEEDS = (
-    "Verdicts are about new seeds on new test {what}: their variance is told from the runs' own "
-    "predictions, and where that of new seeds on these very images is larger, that one is taken."
+    "Verdicts are about new seeds on new test {what}. Two errors are worked out of the runs, that "
+    "of new seeds on new images and that of new seeds on these very images; p, intervals and "
+    "verdict are each of the one that is less sure."
+)
+IMAGES_ADDED = (
+    "Verdicts are about new seeds on new test images: what new images add to the variance of each "
+    "term is added."
 )
 CLUSTERED = " Images of one person, or of one fold, are not counted as independent."
 SEEDS_ALONE = (
@@ -145,6 +151,8 @@ def _estimand(frame: Frame, answers: Answers | None) -> str:
     """What verdicts are about."""
     if answers is None:
         return SEEDS_ALONE
+    if is_crossed(frame.study):
+        return IMAGES_ADDED
     if answers.clusters is None:
         one = frame.persons_tested == 1
         return IMAGES_AND_SEEDS.format(what="images of this one person" if one else "images")
@@ -197,7 +205,10 @@ def _views(test: TestViews) -> str:
 
 def repeat(frame: Frame) -> list[str]:
     """The command that repeats a study of an unchanged study file."""
-    return [*frame.plan.get("command", []), "--seeds", f"{','.join(map(str, frame.seeds))}"]
+    command = [*frame.plan.get("command", [])]
+    if frame.rule is not None:
+        return [*command, "--until-resolved", "--max-seeds", str(frame.rule.most)]
+    return [*command, "--seeds", f"{','.join(map(str, frame.seeds))}"]
 
 
 def _drawn(figure: Figure | None) -> Markup | None:

@@ -98,24 +98,26 @@ def interactions(frame: Frame, effects: Sequence[Effect]) -> Figure | None:
     table = frame.table(names, frame.study.metric)
     whole = np.isfinite(table).all(axis=0)
     means = table[:, whole].mean(axis=1)
-    control = cells[0]["levels"]
-    pairs = {}
-    for term in sorted(terms, key=lambda one: -abs(one.effect))[:MOST_PAIRS]:
+    pairs: dict[tuple[str, str], figures.Pair] = {}
+    for term in sorted(terms, key=lambda one: -abs(one.effect)):
         first, second = term.factor.split()
-        pairs[first, second] = np.array(
-            [
-                [
-                    np.mean(
-                        [
-                            mean
-                            for cell, mean in zip(cells, means, strict=True)
-                            if (cell["levels"][first] != control[first]) == a
-                            and (cell["levels"][second] != control[second]) == b
-                        ]
-                    )
-                    for b in (False, True)
-                ]
-                for a in (False, True)
-            ]
+        if (first, second) in pairs or len(pairs) == MOST_PAIRS:
+            continue
+        rows, columns = (
+            list(dict.fromkeys(cell["levels"][name] for cell in cells)) for name in (first, second)
         )
+        grid = [
+            [
+                np.mean(
+                    [
+                        mean
+                        for cell, mean in zip(cells, means, strict=True)
+                        if (cell["levels"][first], cell["levels"][second]) == (a, b)
+                    ]
+                )
+                for b in columns
+            ]
+            for a in rows
+        ]
+        pairs[first, second] = figures.Pair(rows, columns, np.array(grid))
     return figures.interactions(pairs, f"{metric_name(frame.study.metric)}, %")

@@ -31,20 +31,35 @@ def cell_rows(
             {
                 "cell": cell["cell"],
                 "role": cell["role"],
-                "n": str(cell["n"]),
+                "n": _count(cell["n"], effect),
                 "mean": wording.percent(cell["mean"]),
                 "sd": wording.percent(cell["sd"]),
                 "effect": wording.points(effect.effect) if effect else "–",
                 "interval": wording.interval(effect.low, effect.high) if effect else "–",
                 "p": wording.p_text(effect.p_adjusted) if effect and judged else "–",
                 "better": wording.percent(cell["better"], 0),
-                "verdict": effect.verdict if effect and judged else "",
+                "verdict": verdict_text(effect) if effect and judged else "",
                 "parameters": wording.amount(cell["parameters"]),
                 "macs": wording.amount(cell["macs"]),
                 "epoch_s": f"{cell['epoch_s']:.1f}" if math.isfinite(cell["epoch_s"]) else "–",
             }
         )
     return rows
+
+
+def verdict_text(effect: Effect) -> str:
+    """The verdict, with what makes it less than it seems; none where there was no test."""
+    if not math.isfinite(effect.p):
+        return f"none ({effect.caution})" if effect.caution else "none"
+    return f"{effect.verdict} ({effect.caution})" if effect.caution else effect.verdict
+
+
+def _count(runs: int, effect: Effect | None) -> str:
+    """How many runs; where the effect rests on fewer pairs, that too."""
+    if effect is None or (effect.complete and effect.n == runs):
+        return str(runs)
+    pairs = "" if effect.n == runs else f", {effect.n} pairs"
+    return f"{runs}{pairs} (incomplete)"
 
 
 def term_rows(effects: Sequence[Effect]) -> list[dict[str, str]]:
@@ -54,12 +69,13 @@ def term_rows(effects: Sequence[Effect]) -> list[dict[str, str]]:
             "term": wording.term_name(effect),
             "kind": effect.kind,
             "level": effect.level,
-            "n": str(effect.n),
+            "n": _count(effect.n, effect),
             "effect": wording.points(effect.effect),
             "interval": wording.interval(effect.low, effect.high),
             "together": wording.interval(effect.low_adjusted, effect.high_adjusted),
             "p": wording.p_text(effect.p_adjusted),
-            "verdict": effect.verdict,
+            "verdict": verdict_text(effect),
+            "alias": effect.alias,
             "mde": wording.percent(effect.mde),
         }
         for effect in effects

@@ -13,6 +13,10 @@ TESTED_ON_VAL = (
 )
 
 
+NOTHING_VARIES = "no verdict: it is the same in every seed, so nothing tells how sure it is"
+HOPELESS = 0.3  # an effect that is found only when it is so large is no effect of a part
+
+
 def percent(value: float, digits: int = 1) -> str:
     """A fraction as percent, or a dash."""
     return f"{100 * value:.{digits}f}" if math.isfinite(value) else "–"
@@ -74,9 +78,12 @@ def named(effect: Effect) -> str:
     """What a comparison is called in a sentence."""
     factors, levels = effect.factor.split(), effect.level.split()
     parts = [f"{name} {level}" for name, level in zip(factors, levels, strict=True)]
+    if effect.kind == "contrast":
+        return effect.cell
+    alias = f"; not told apart from {effect.alias}" if effect.alias else ""
     if effect.kind == "main":
-        return f"{parts[0]} (on average over the other factors)"
-    return f"{' with '.join(parts)} (interaction)" if effect.kind == "interaction" else effect.cell
+        return f"{parts[0]} (on average over the other factors{alias})"
+    return f"{' with '.join(parts)} (interaction{alias})"
 
 
 def _together(effect: Effect, frame: Frame) -> str:
@@ -86,20 +93,39 @@ def _together(effect: Effect, frame: Frame) -> str:
         f"95 % interval {interval(effect.low, effect.high)}, adjusted p {p_text(effect.p_adjusted)}"
     )
     if effect.n < MIN_SEEDS:
-        return f"{named(effect)}: {points(effect.effect)} points of {metric}; no verdict yet."
+        return f"{named(effect)}: {points(effect.effect)} points of {metric}; {_too_few(effect)}."
+    if not math.isfinite(effect.p):
+        return f"{named(effect)}: {points(effect.effect)} points of {metric}; {NOTHING_VARIES}."
     if effect.verdict in ("hurts", "helps"):
         how = "less" if effect.effect < 0 else "more"
         return (
             f"{named(effect)}: the two together give {metric} {how} than the sum of each alone, by "
-            f"{points(2 * effect.effect)} points; as an effect {points(effect.effect)} ({bounds})."
+            f"{points(2 * effect.effect)} points; as an effect, which is half of that, "
+            f"{points(effect.effect)} ({bounds})."
         )
     if effect.verdict == "equivalent":
-        margin = percent(frame.study.margin)
-        return f"{named(effect)}: none beyond ±{margin} points ({bounds})."
+        double = percent(2 * frame.study.margin)
+        return (
+            f"{named(effect)}: the two together are within ±{double} points of the sum of each "
+            f"alone; as an effect, which is half of that, {points(effect.effect)} ({bounds})."
+        )
     return (
-        f"{named(effect)} is not decided: {points(effect.effect)} points ({bounds}); one of "
-        f"{percent(effect.mde)} points would be found in 4 of 5 studies."
+        f"{named(effect)} is not decided: {points(effect.effect)} points ({bounds}); "
+        f"{_detectable(effect)}."
     )
+
+
+def _too_few(effect: Effect) -> str:
+    """Why there is no verdict of so few seeds."""
+    seeds = f"{effect.n} seed{'s' if effect.n > 1 else ''}"
+    return f"no verdict under {MIN_SEEDS} seeds ({seeds})"
+
+
+def _detectable(effect: Effect) -> str:
+    """How large an effect these runs could have found."""
+    if effect.mde > HOPELESS:
+        return "these runs could hardly have found any effect: more seeds, or more test images"
+    return f"with these runs an effect of {percent(effect.mde)} points would be found in 4 of 5"
 
 
 def sentence(effect: Effect, frame: Frame) -> str:
@@ -113,15 +139,18 @@ def sentence(effect: Effect, frame: Frame) -> str:
     if effect.n == 0:
         return f"{named(effect)}: no finished pair of runs yet."
     if effect.n < MIN_SEEDS:
-        seeds = f"{effect.n} seed{'s' if effect.n > 1 else ''}"
-        return f"{named(effect)}: changes {what}; no verdict under {MIN_SEEDS} seeds ({seeds})."
+        return f"{named(effect)}: changes {what}; {_too_few(effect)}."
+    but = f" But it {effect.caution}." if effect.caution.startswith(("has", "answers")) else ""
+    but = f" But {effect.caution}." if effect.caution and not but else but
+    if not math.isfinite(effect.p):
+        return f"{named(effect)}: changes {what}; {NOTHING_VARIES}.{but}"
     if effect.verdict in ("hurts", "helps"):
         small = ", but within the margin: negligible" if effect.negligible else ""
-        return f"{named(effect)} {effect.verdict}: it changes {what} ({bounds}){small}."
+        return f"{named(effect)} {effect.verdict}: it changes {what} ({bounds}){small}.{but}"
     margin = percent(frame.study.margin)
     if effect.verdict == "equivalent":
-        return f"{named(effect)} makes no difference beyond ±{margin} points ({bounds})."
+        return f"{named(effect)} makes no difference beyond ±{margin} points ({bounds}).{but}"
     return (
-        f"{named(effect)} is not decided: {points(effect.effect)} points ({bounds}); with these "
-        f"runs an effect of {percent(effect.mde)} points would be found in 4 of 5 studies."
+        f"{named(effect)} is not decided: {points(effect.effect)} points ({bounds}); "
+        f"{_detectable(effect)}.{but}"
     )

@@ -17,12 +17,11 @@ from research.errors import InvalidInput, suggest
 from research.stats import dunnett
 from research.stats.effect import MIN_SEEDS, Effect, Floats, judged, mean_and_sd
 from research.stats.spread import (
-    Spread,
     by_cluster,
     detectable,
-    images_part,
     measured,
     spread,
+    with_images,
 )
 
 METHODS = ("paired_t_holm", "blocked_dunnett")
@@ -143,26 +142,19 @@ def _dunnett(
             continue
         found = dunnett.blocked_spread(table[:, whole])
         if each is not None:
-            found = _with_images(found, each)
+            found = with_images(found, each)
         one = measured(base, [found], family=contrasts, margin=margin, alpha=alpha)
+        if not found.error > 0:
+            effects.append(one)
+            continue
         critical = dunnett.critical_value(contrasts, found.df, alpha)
-        t = abs(base.effect) / found.error if found.error else math.inf * (base.effect != 0)
+        t = abs(base.effect) / found.error
         one = replace(
             one,
             low_adjusted=base.effect - critical * found.error,
             high_adjusted=base.effect + critical * found.error,
-            p_adjusted=dunnett.adjusted_p(t, contrasts, found.df) if t == t else 1.0,
+            p_adjusted=dunnett.adjusted_p(t, contrasts, found.df),
             mde=detectable(found, critical=critical),
         )
         effects.append(judged(one, margin, alpha))
     return effects
-
-
-def _with_images(found: Spread, each: Floats) -> Spread:
-    """An error of seeds with what new images add; degrees of freedom after Satterthwaite."""
-    more, df = images_part(each)
-    seeds = found.error**2
-    total = seeds + more
-    if not total > 0:
-        return found
-    return Spread(math.sqrt(total), total**2 / (seeds**2 / found.df + more**2 / df))

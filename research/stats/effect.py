@@ -49,6 +49,8 @@ class Effect:
     d_epoch_s: float = math.nan
     complete: bool = True
     negligible: bool = False
+    alias: str = ""  # of a fraction's term: what cannot be told from it
+    caution: str = ""  # why it is not what it seems
 
 
 def judged(effect: Effect, margin: float, alpha: float) -> Effect:

@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from research.errors import InvalidInput
 from research.stats.contrasts import clustered, holm
 from research.stats.effect import MIN_SEEDS, Effect, Floats, judged
-from research.stats.spread import Spread, measured, spread
+from research.stats.spread import Spread, measured, with_images
 
 
 @dataclass(frozen=True)
@@ -25,13 +25,15 @@ class Term:
     """A main effect or an interaction of two factors: their numbers, their levels', its weights.
 
     ``weights`` ``(cells,)`` sum to 0 and make the effect of the cells' means. ``aliases`` are terms
-    that this design cannot tell from it, as they are; their own are this one's.
+    that this design cannot tell from it, as they are; their own are this one's. ``signs`` says of
+    each alias whether it counts with (1) or against (-1) the term.
     """
 
     factors: tuple[int, ...]
     levels: tuple[int, ...]
     weights: Floats
     aliases: tuple[tuple[int, ...], ...] = ()
+    signs: tuple[int, ...] = ()
 
 
 def terms(settings: ArrayLike) -> list[Term]:
@@ -55,7 +57,10 @@ def terms(settings: ArrayLike) -> list[Term]:
                 raise InvalidInput(f"factors {members[0]} and {made[before[0]].factors[0]} are one")
             if before:
                 one = made[before[0]]
-                made[before[0]] = replace(one, aliases=(*one.aliases, members))
+                sign = 1 if np.allclose(one.weights, weights) else -1
+                made[before[0]] = replace(
+                    one, aliases=(*one.aliases, members), signs=(*one.signs, sign)
+                )
             else:
                 made.append(Term(members, levels, weights))
     return made
@@ -87,8 +92,8 @@ def factorial(
     """Scores ``(cells, seeds)`` and levels ``(cells, factors)`` to one effect for each term.
 
     Only seeds that every cell was run with count. The residual is of all cells and seeds together;
-    with ``correct`` ``(cells, seeds, images)`` no answer is surer than one about new images is.
-    Terms are one family (Holm).
+    with ``correct`` ``(cells, seeds, images)`` what new images add to the variance of each term is
+    added to it. Terms are one family (Holm).
     """
     table, found = np.asarray(scores, dtype=np.float64), terms(settings)
     whole = np.isfinite(table).all(axis=0)
@@ -110,11 +115,11 @@ def factorial(
             effects.append(base)
             continue
         error = residual.error * math.sqrt(float((term.weights**2).sum()) / n)
-        spreads = [Spread(error, residual.df)]
+        sure = Spread(error, residual.df)
         if hits is not None:
             paired = np.tensordot(term.weights, hits.astype(float), 1)
-            spreads.append(spread(each, clustered(paired, clusters)))
-        effects.append(measured(base, spreads, family=len(found), margin=margin, alpha=alpha))
+            sure = with_images(sure, clustered(paired, clusters))
+        effects.append(measured(base, [sure], family=len(found), margin=margin, alpha=alpha))
     adjusted = holm([one.p if math.isfinite(one.p) else 1.0 for one in effects])
     return [
         (

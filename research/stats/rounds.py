@@ -53,8 +53,8 @@ def in_rounds(
     for row in range(1, len(table)):
         base, found, looks = _looked(table, row, hits, clusters, rule)
         wanted = rule.looks[-1] if expected is None else expected[row - 1]
-        if not found:
-            effects.append(replace(base, complete=False))
+        if not found or not max(one.error for one in found[-1][1]) > 0:
+            effects.append(replace(base, complete=bool(found) and base.n >= wanted))
             overall.append(1.0)
             continue
         p_values = [max(p_value(effect, s) for s in spreads) for effect, spreads in found]
@@ -139,8 +139,8 @@ def chance_to_decide(
     ``error`` is its standard error now, ``fixed`` the part of that variance that more seeds do not
     lessen (new images). The predictive distribution of the last mean is normal about today's.
     """
-    if error == 0:
-        return 1.0
+    if error == 0:  # every seed gave the same difference: more of them tell nothing
+        return 0.0
     n, most = effect.n, rule.most
     last = math.sqrt(max(error**2 - fixed, 0.0) * n / most + fixed)
     looks = (*rule.looks, most) if most > rule.looks[-1] else rule.looks

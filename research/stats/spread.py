@@ -61,6 +61,22 @@ def images_part(hits: NDArray[np.float64]) -> tuple[float, int]:
     return max(0.0, ms_images - ms_rest) / (n * images), images - 1
 
 
+def with_images(found: Spread, each: Floats) -> Spread:
+    """An error of seeds with what new images add; degrees of freedom after Satterthwaite.
+
+    ``each`` ``(seeds, images)`` are the differences image by image; of one image, or one seed,
+    nothing is told about others.
+    """
+    if min(each.shape) < 2:
+        return found
+    more, df = images_part(each)
+    seeds = found.error**2
+    total = seeds + more
+    if not total > 0:
+        return found
+    return Spread(math.sqrt(total), total**2 / (seeds**2 / found.df + more**2 / df))
+
+
 def by_cluster(hits: Floats, clusters: NDArray[np.int64]) -> Floats:
     """Differences ``(seeds, images)`` to those of clusters ``(seeds, clusters)``, of equal weight.
 
@@ -98,8 +114,11 @@ def measured(
 ) -> Effect:
     """An effect with its intervals, p, detectable effect; each the least sure of those ``found``.
 
-    ``family`` is how many comparisons the adjusted interval holds for together (Bonferroni).
+    ``family`` is how many comparisons the adjusted interval holds for together (Bonferroni). Where
+    nothing varies nothing tells how sure the effect is: then there is no p, interval or verdict.
     """
+    if not max(one.error for one in found) > 0:
+        return base
     half = max(one.error * t_quantile(0.5 + CONFIDENCE / 2, one.df) for one in found)
     wide = max(one.error * t_quantile(1 - alpha / (2 * family), one.df) for one in found)
     equivalent = all(inside(base.effect, one, margin, alpha) for one in found)

@@ -90,11 +90,16 @@ class Tracker(Protocol):
     def history(self, run_id: str, metric: str) -> list[Point]:
         """A metric's values by step."""
 
-    def share_view(self, run_id: str, key: str, study: str, metric: str, paths: list[str]) -> str:
-        """Keeps a view of a study's runs, by cell, beside a run; gives its address's fragment."""
+    def share_view(self, run_id: str, mark: str, study: str, metric: str, paths: list[str]) -> str:
+        """Keeps a view of the runs with the tag ``mark``, by cell; gives its address's fragment."""
 
     def experiment_url(self, run_id: str) -> str:
         """The fragment of MLflow's address under which a run is shown."""
+
+
+def mark_of(study_hash: str) -> str:
+    """The tag of the runs that belong to a study, whichever study made them."""
+    return f"in-{study_hash[:8]}"
 
 
 def experiment_name(kind: str, subject: str) -> str:

@@ -78,8 +78,8 @@ class MemoryTracker:
     def artifacts(self, run_id: str) -> str:
         return f"memory/{run_id}"
 
-    def share_view(self, run_id: str, key: str, study: str, metric: str, paths: list[str]) -> str:
-        return f"#/{study}/{key}"
+    def share_view(self, run_id: str, mark: str, study: str, metric: str, paths: list[str]) -> str:
+        return f"#/{study}/{mark}"
 
     def experiment_url(self, run_id: str) -> str:
         return f"#/runs/{run_id}"

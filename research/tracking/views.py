@@ -36,15 +36,15 @@ def fragment(experiment_id: str, key: str) -> str:
     return f"#/experiments/{experiment_id}/runs?{query}"
 
 
-def content(name: str, study: str, metric: str, params: Sequence[str]) -> str:
-    """The value of the tag: runs of a study by cell, its metric, its factors' ``params``."""
-    packed = zlib.compress(json.dumps(_state(study, metric, params)).encode())
+def content(name: str, study: str, mark: str, metric: str, params: Sequence[str]) -> str:
+    """The value of the tag: runs marked ``mark`` by cell, with a metric and ``params``."""
+    packed = zlib.compress(json.dumps(_state(study, mark, metric, params)).encode())
     now = int(time.time() * 1000)
     body = {"name": name, "createdAt": now, "updatedAt": now}
     return json.dumps({**body, "state": f"deflate;{base64.b64encode(packed).decode()}"})
 
 
-def _state(study: str, metric: str, params: Sequence[str]) -> dict[str, Any]:
+def _state(study: str, mark: str, metric: str, params: Sequence[str]) -> dict[str, Any]:
     charts = [
         _chart("BAR", f"{metric} by cell", metricKey=metric),
         _curve("val/accuracy"),
@@ -76,7 +76,7 @@ def _state(study: str, metric: str, params: Sequence[str]) -> dict[str, Any]:
     section |= {"deleted": False, "isGenerated": False}
     columns = [f"metrics.`{metric}`", "tags.`cell`", "tags.`seed`", "tags.`fold`"]
     return {
-        "searchFilter": f"tags.study = '{study}' AND tags.kind = 'run'",
+        "searchFilter": f"tags.`{mark}` = 'true'",
         "orderByKey": f"metrics.`{metric}`",
         "orderByAsc": False,
         "startTime": "ALL",
