@@ -493,19 +493,19 @@ def test_the_simulated_rule_of_rounds_is_the_program_s() -> None:
         given, shown = dict.fromkeys(range(3), most), set()
         for number, look in enumerate(looks):
             rule = stats.Rule(looks[: number + 1], most)
-            seen = np.where(np.arange(most) < [[look], *([min(given[row], look)] for row in range(3))],
-                            table, np.nan)[:, :look]  # fmt: skip
+            have = [look, *(min(given[row], look) for row in range(3))]
+            seen = np.where(np.arange(look) < np.array(have)[:, None], table[:, :look], np.nan)
             found = stats.in_rounds(seen, rule, margin=1e-9, expected=[given[r] for r in range(3)])
             decided = [one.verdict in ("hurts", "helps") for one in found]
             left = 3 - sum(decided)
             for row, one in enumerate(found):
-                if row in shown:
-                    continue
-                spread = stats.spread(differences[row, :look])
-                chance = stats.chance_to_decide(
-                    one, spread.error, 0.0, rule, contrasts=left, margin=1e-9
-                )
-                if decided[row] or look == most or chance < stats.FUTILE:
+                error = stats.spread(differences[row, :look]).error
+                ends = decided[row] or look == most
+                if row not in shown and (
+                    ends
+                    or stats.chance_to_decide(one, error, 0, rule, contrasts=left, margin=1e-9)
+                    < stats.FUTILE
+                ):
                     given[row] = look
                     shown.add(row)
             last = look
