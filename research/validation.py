@@ -61,6 +61,8 @@ def complete_cells(study: Study, cells: Iterable[Cell], source: str) -> tuple[Ce
         recipe, found = complete(cell.recipe, source)
         done.append(replace(cell, recipe=recipe))
         problems += [_explain(study, cell, path, text) for path, text in found]
+    # What every cell's factors hide is no less a mistake.
+    problems += [f"base.{path}: {text}" for path, text in complete(study.base, source)[1]]
     if problems:
         raise InvalidInput(*problems)
     return tuple(done)
