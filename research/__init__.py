@@ -14,12 +14,14 @@ if TYPE_CHECKING:
     from research.api import plan as plan
     from research.api import report as report
     from research.api import train as train
+    from research.api import tune as tune
     from research.data import load_data as load_data
     from research.errors import InvalidInput as InvalidInput
     from research.losses import build_loss as build_loss
     from research.models import build_model as build_model
     from research.models import model_names as model_names
     from research.reporting import Report as Report
+    from research.reporting.search import TuneResult as TuneResult
     from research.spec import RunSpec as RunSpec
     from research.study import Study as Study
 
@@ -30,12 +32,14 @@ _HOMES = {
     "plan": "api",
     "report": "api",
     "train": "api",
+    "tune": "api",
     "load_data": "data",
     "InvalidInput": "errors",
     "build_loss": "losses",
     "build_model": "models",
     "model_names": "models",
     "Report": "reporting",
+    "TuneResult": "reporting.search",
     "RunSpec": "spec",
     "Study": "study",
 }

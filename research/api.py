@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -15,6 +15,7 @@ from research.data.location import locate
 from research.planning import read_params
 from research.project import Project
 from research.reporting import Report
+from research.reporting.search import TuneResult, search_report
 from research.request import MAX_SEEDS, Request
 from research.spec import RunSpec
 from research.studies import load_study
@@ -94,6 +95,67 @@ def ablate(
     else:
         done = carry_out(study, request, project, **given)
     return reporting.report(done.parent, connect(project), project)
+
+
+def tune(
+    study: str | Study,
+    *,
+    trials: int,
+    timeout_s: float | None = None,
+    sampler: str = "tpe",
+    pruner: str = "hyperband",
+    metric: str = "val/accuracy",
+    seed: int = 0,
+    confirm: int = 5,
+    test: bool = False,
+    storage: str | None = None,
+    data: str | None = None,
+    epochs: int | None = None,
+    changes: Mapping[str, Any] | None = None,
+    profile: Literal["quick", "full"] | None = None,
+    variant: str | None = None,
+    device: str | None = None,
+    executor: str = DEFAULT_EXECUTOR,
+    workers: int | None = None,
+    fresh: bool = False,
+    accept_code: bool = False,
+    root: str | Path | None = None,
+    observe: Callable[[Any], None] = lambda event: None,
+) -> TuneResult:
+    """Seeks the best settings of a study's control, confirms them, reports; ``trials`` in all.
+
+    The test split is opened with ``test`` alone. Raises `research.InvalidInput` before anything is
+    started, KeyboardInterrupt when stopped; asked again, it goes on.
+    """
+    from research.tuning import Options
+    from research.tuning.conduct import tune as conduct
+
+    request = Request(
+        data=data,
+        epochs=epochs,
+        changes=changes or {},
+        profile=profile,
+        variant=variant,
+        device=device,
+        fresh=fresh,
+        accept_code=accept_code,
+    )
+    options = Options(
+        trials=trials,
+        timeout_s=timeout_s,
+        sampler=sampler,
+        pruner=pruner,
+        metric=metric,
+        seed=seed,
+        confirm=confirm,
+        test=test,
+        storage=storage,
+    )
+    project = Project.find(Path(root) if root else None)
+    done = conduct(
+        study, request, options, project, executor=executor, workers=workers, observe=observe
+    )
+    return search_report(done.parent, connect(project), project)
 
 
 def report(study_name: str, *, root: str | Path | None = None) -> Report:

@@ -59,7 +59,7 @@ def curves(history: Sequence[Mapping[str, float]], best: int) -> Figure:
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_ylabel(what)
         axes.legend(frameon=False, fontsize=8)
-        _bare(axes)
+        bare(axes)
     return figure
 
 
@@ -126,7 +126,7 @@ def learning_curves(series: Mapping[str, Floats], label: str, scale: float = 1.0
     axes.set_ylabel(label)
     if axes.lines:
         axes.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
-    _bare(axes)
+    bare(axes)
     return figure
 
 
@@ -188,7 +188,7 @@ def _rows(names: Sequence[str], label: str) -> Axes:
     axes.set_yticks(range(len(names)), names)
     axes.set_ylim(len(names) - 0.5, -0.5)
     axes.set_xlabel(label)
-    _bare(axes)
+    bare(axes)
     axes.grid(axis="x", alpha=0.25, lw=0.6)
     axes.grid(axis="y", visible=False)
     return axes
@@ -200,7 +200,7 @@ def _figure(axes: Axes) -> Figure:
     return figure
 
 
-def _bare(axes: Axes) -> None:
+def bare(axes: Axes) -> None:
     """Takes away the lines that say nothing."""
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(axis="y", alpha=0.25, lw=0.6)
@@ -227,7 +227,7 @@ def costs(costs: Mapping[str, Floats], means: Floats, sds: Floats, label: str) -
         if len(known) and known.max() / known.min() > 5:
             axes.set_xscale("log")
         axes.set_xlabel(title)
-        _bare(axes)
+        bare(axes)
     panels[0].set_ylabel(label)
     return figure
 
@@ -265,7 +265,7 @@ def interactions(pairs: Mapping[tuple[str, str], Pair], label: str) -> Figure:
         axes.set_xlim(-0.25, len(pair.columns) - 0.75)
         axes.set_xlabel(second, size=8)
         axes.legend(frameon=False, fontsize=6)
-        _bare(axes)
+        bare(axes)
     for axes in panels[len(pairs) :]:
         axes.set_visible(False)
     figure.text(0.01, 0.5, label, rotation=90, va="center", size=9)
@@ -293,5 +293,5 @@ def half_normal(names: Sequence[str], effects: Floats, label: str) -> Figure:
     axes.plot([0, quantiles[-1]], [0, middle * quantiles[-1]], color=GREY, lw=0.8, ls="--")
     axes.set_xlabel("half-normal quantile")
     axes.set_ylabel(label)
-    _bare(axes)
+    bare(axes)
     return figure

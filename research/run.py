@@ -49,6 +49,8 @@ class Job:
     labels: Labels
     fresh: bool = False
     accept_code: bool = False
+    keep: bool = False  # what it could go on from, for a run that inherits it
+    inherits: bool = False  # what another run of the same spec was trained to, if it is kept
 
     @property
     def tested(self) -> bool:
@@ -101,7 +103,8 @@ def run(job: Job, place: Place) -> Generator[Epoch | Step, None, Done]:
             threads(same),
             recording(place.tracker, labels, params, _tags(job, place), begun) as log,
         ):
-            diverged = yield from _train(job, place, arithmetic, log, resume=begun is not None)
+            resume = begun is not None or job.inherits
+            diverged = yield from _train(job, place, arithmetic, log, resume=resume)
         return Done(log.run_id, "finished", diverged)
 
 
@@ -134,10 +137,10 @@ def _train(
             checkpoint.clear()
             raise
         _judge_once(job, splits, state, place, log)
-    if job.labels.kind == "trial":
-        checkpoint.clear()
-    else:
+    if job.tested:
         checkpoint.keep_only_weights()
+    elif not job.keep:
+        checkpoint.clear()
     return state.diverged
 
 

@@ -244,7 +244,7 @@ class Space:
                 path
                 for other in self.dimensions.values()
                 for path in other.paths
-                if any(path.startswith(f"{outer}.") for outer in changes)
+                if any(v is not None and path.startswith(f"{p}.") for p, v in changes.items())
             ]
             own = {path: value_at(recipe, path) for path in inside}
             own = {path: value for path, value in own.items() if value is not None}

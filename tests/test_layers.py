@@ -82,8 +82,19 @@ INSIDE = {
         *("registry", "request", "study", "tracking", "weights"),
     },
     "tuning": {
-        *("data", "design", "errors", "execution", "executors", "inspection", "parent"),
-        *("planning", "project", "provenance", "records", "registry", "request", "run", "runner"),
+        *("arithmetic", "checkpoint", "data", "design", "errors", "execution", "executors"),
+        *(
+            "inspection",
+            "parent",
+            "planning",
+            "project",
+            "provenance",
+            "records",
+            "registry",
+            "request",
+            "run",
+            "runner",
+        ),
         *("space", "spec", "stats", "studies", "study", "tracking", "validation"),
     },
     "foresight": {

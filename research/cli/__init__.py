@@ -15,7 +15,7 @@ from typing import Annotated
 
 import typer
 
-from research.cli import ablate, data, look, report, train
+from research.cli import ablate, data, look, report, train, tune
 from research.errors import Interrupted, InvalidInput
 
 app = typer.Typer(
@@ -24,7 +24,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for module in (ablate, train, report, data, look):
+for module in (ablate, tune, train, report, data, look):
     module.add_to(app)
 
 

@@ -16,6 +16,8 @@ from research.study import Study
 if TYPE_CHECKING:  # these import torch, which a finished study spares
     from research.inspection import Cost
     from research.single import Ready
+    from research.tuning.cost import SearchCost
+    from research.tuning.plan import SearchPlan
 
 SYNTHETIC = "          SYNTHETIC faces: for trying the program out, no result about people"
 ROMAN = {3: "III", 4: "IV", 5: "V", 6: "VI", 7: "VII", 8: "VIII"}
@@ -86,6 +88,33 @@ def of_run(study: Study, profile: str, variant: str, ready: Ready, cost: Cost) -
     if study.folds is not None:
         lines.append("folds     of the study are left out: this is one run, of one split")
     return lines
+
+
+def of_search(plan: SearchPlan) -> list[str]:
+    """Of a search."""
+    options = plan.options
+    lines = [
+        _titled("search", plan.study),
+        f"profile   {plan.profile}{_nothing(plan.study, plan.profile)}: {options.trials} trials of "
+        f"{_epochs(plan.start)}, {options.metric}; sampler {options.sampler}, pruner "
+        f"{options.pruner}",
+        *_data(plan.location, plan.splits, plan.start, folds=False),
+        _input(plan.start),
+    ]
+    if plan.study.folds is not None:
+        lines.append("folds     of the study are left out: trials are judged on one split")
+    if plan.own is None:
+        lines.append("start     lies outside the space: it is no trial, but is confirmed with them")
+    return lines
+
+
+def cost_of_search(plan: SearchPlan, cost: SearchCost, workers: int) -> str:
+    """What a search costs, in a line."""
+    return (
+        f"{plan.options.trials} trials and {cost.confirmations} confirmations of about "
+        f"{wording.duration(cost.run_s)}: {wording.duration(cost.total_s)} at most with {workers} "
+        "at a time; what is given up half-way costs less"
+    )
 
 
 def _epochs(recipe: Recipe) -> str:

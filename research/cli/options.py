@@ -31,6 +31,18 @@ AcceptCode = Annotated[
 ]
 
 
+def read_duration(text: str | None) -> float | None:
+    """``2h``, ``90m``, ``45s`` or seconds to seconds; raises `InvalidInput`."""
+    if text is None:
+        return None
+    units = {"h": 3600.0, "m": 60.0, "s": 1.0}
+    number, unit = (text[:-1], text[-1]) if text[-1:] in units else (text, "s")
+    try:
+        return float(number) * units[unit]
+    except ValueError:
+        raise InvalidInput(f"--timeout {text}: give a time, as in 2h, 90m or 45s") from None
+
+
 def read_seeds(text: str | None) -> Any:
     """``5`` to 5 (the first five), ``3,7,11`` to a list; raises `InvalidInput`."""
     if text is None:

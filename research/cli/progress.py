@@ -130,6 +130,8 @@ class StudyProgress:
         self._study_line()
 
     def _study_line(self) -> None:
+        if self.study is None:
+            return
         passed = time.monotonic() - self.started
         done = self.done + sum(line.part for line in self.lines.values())
         left = f", about {duration(passed / done * (self.total - done))} left" if done else ""

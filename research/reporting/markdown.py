@@ -48,9 +48,9 @@ def markdown(
     lines += [f"- {note}" for note in incomplete(frame) + cautions(frame)]
     lines += [f"- {wording.sentence(effect, frame)}" for effect in effects]
     lines += ["", about["method"], ""]
-    lines += _table("cell", cell_rows(cells, effects, context), CELLS + COSTS)
+    lines += rows_of("cell", cell_rows(cells, effects, context), CELLS + COSTS)
     terms = term_rows(effects)
-    lines += ["", *_table("term", terms, TERMS)] if terms else []
+    lines += ["", *rows_of("term", terms, TERMS)] if terms else []
     by_class = class_sentences(frame, class_effects(frame))
     if by_class:
         found = "; ".join(by_class)
@@ -59,7 +59,7 @@ def markdown(
     return "\n".join(lines)
 
 
-def _table(first: str, rows: Sequence[Mapping[str, str]], columns: Sequence[str]) -> list[str]:
+def rows_of(first: str, rows: Sequence[Mapping[str, str]], columns: Sequence[str]) -> list[str]:
     head = [
         f"| {first} | " + " | ".join(TITLES.get(c, c) for c in columns) + " |",
         "|---|" + "---:|" * len(columns),

@@ -90,8 +90,13 @@ class Tracker(Protocol):
     def history(self, run_id: str, metric: str) -> list[Point]:
         """A metric's values by step."""
 
-    def share_view(self, run_id: str, mark: str, study: str, metric: str, paths: list[str]) -> str:
-        """Keeps a view of the runs with the tag ``mark``, by cell; gives its address's fragment."""
+    def share_view(
+        self, run_id: str, mark: str, study: str, metric: str, paths: list[str], by: str = "cell"
+    ) -> str:
+        """Keeps a view of the runs with the tag ``mark``, grouped by another tag or by none.
+
+        Gives its address's fragment.
+        """
 
     def experiment_url(self, run_id: str) -> str:
         """The fragment of MLflow's address under which a run is shown."""

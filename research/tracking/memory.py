@@ -78,7 +78,9 @@ class MemoryTracker:
     def artifacts(self, run_id: str) -> str:
         return f"memory/{run_id}"
 
-    def share_view(self, run_id: str, mark: str, study: str, metric: str, paths: list[str]) -> str:
+    def share_view(
+        self, run_id: str, mark: str, study: str, metric: str, paths: list[str], by: str = "cell"
+    ) -> str:
         return f"#/{study}/{mark}"
 
     def experiment_url(self, run_id: str) -> str:

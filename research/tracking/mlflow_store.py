@@ -148,12 +148,14 @@ class MlflowTracker:
         points = (Point(m.key, m.value, m.step, m.timestamp) for m in found)
         return sorted(points, key=lambda point: point.step)
 
-    def share_view(self, run_id: str, mark: str, study: str, metric: str, paths: list[str]) -> str:
+    def share_view(
+        self, run_id: str, mark: str, study: str, metric: str, paths: list[str], by: str = "cell"
+    ) -> str:
         experiment = self._client.get_run(run_id).info.experiment_id
         key = f"research-{mark}"
         tag = f"{views.TAG}{key}"
         if tag not in self._client.get_experiment(experiment).tags:
-            content = views.content(f"{study} by cell", study, mark, metric, paths)
+            content = views.content(f"{study} by {by or 'run'}", study, mark, metric, paths, by)
             self._client.set_experiment_tag(experiment, tag, content)
         return views.fragment(experiment, key)
 

@@ -36,17 +36,19 @@ def fragment(experiment_id: str, key: str) -> str:
     return f"#/experiments/{experiment_id}/runs?{query}"
 
 
-def content(name: str, study: str, mark: str, metric: str, params: Sequence[str]) -> str:
-    """The value of the tag: runs marked ``mark`` by cell, with a metric and ``params``."""
-    packed = zlib.compress(json.dumps(_state(study, mark, metric, params)).encode())
+def content(
+    name: str, study: str, mark: str, metric: str, params: Sequence[str], by: str = "cell"
+) -> str:
+    """The value of the tag: runs marked ``mark``, by a tag or none, a metric and ``params``."""
+    packed = zlib.compress(json.dumps(_state(study, mark, metric, params, by)).encode())
     now = int(time.time() * 1000)
     body = {"name": name, "createdAt": now, "updatedAt": now}
     return json.dumps({**body, "state": f"deflate;{base64.b64encode(packed).decode()}"})
 
 
-def _state(study: str, mark: str, metric: str, params: Sequence[str]) -> dict[str, Any]:
+def _state(study: str, mark: str, metric: str, params: Sequence[str], by: str) -> dict[str, Any]:
     charts = [
-        _chart("BAR", f"{metric} by cell", metricKey=metric),
+        _chart("BAR", f"{metric} by {by or 'run'}", metricKey=metric),
         _curve("val/accuracy"),
         _curve("val/loss"),
         _chart(
@@ -72,6 +74,8 @@ def _state(study: str, mark: str, metric: str, params: Sequence[str]) -> dict[st
             baselineColumnUuid="",
         ),
     ]
+    keys = [{"mode": "tag", "groupByData": by}]
+    group = {"aggregateFunction": "average", "groupByKeys": keys}
     section = {"uuid": SECTION, "name": study, "display": True, "isReordered": False}
     section |= {"deleted": False, "isGenerated": False}
     columns = [f"metrics.`{metric}`", "tags.`cell`", "tags.`seed`", "tags.`fold`"]
@@ -98,10 +102,7 @@ def _state(study: str, mark: str, metric: str, params: Sequence[str]) -> dict[st
         "isAccordionReordered": False,
         "useGroupedValuesInCharts": True,
         "hideEmptyCharts": True,
-        "groupBy": {
-            "aggregateFunction": "average",
-            "groupByKeys": [{"mode": "tag", "groupByData": "cell"}],
-        },
+        "groupBy": group if by else None,
         "groupsExpanded": {},
         "autoRefreshEnabled": True,
         "globalLineChartConfig": {

@@ -27,6 +27,7 @@ class Options:
     metric: str = "val/accuracy"
     seed: int = 0
     confirm: int = 5
+    test: bool = False
     storage: str | None = None
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from research import registry
 from research.execution import crew_of
-from research.executors import Event, Outcome
+from research.executors import Outcome
 from research.parent import hosted
 from research.project import Project
 from research.request import Request
@@ -17,15 +17,15 @@ from research.study import Study
 from research.tracking.database import connect
 from research.tracking.recording import reconcile
 from research.tuning import Options
-from research.tuning.confirm import Confirmed, against_start, confirm, winner
+from research.tuning.confirm import Confirmed, confirm, forget, open_test, spec_of, winner
 from research.tuning.plan import SearchPlan, prepare_search
 from research.tuning.recipe import recipe_study, write_recipe
 from research.tuning.record import content_of, keep
-from research.tuning.search import Search, Told, best_first, carry_out_search, opening_of
+from research.tuning.search import Search, best_first, carry_out_search, opening_of
 from research.tuning.storage import open_search, storage_of, trials_of
 
 DEFAULT_EXECUTOR = "processes"
-Observer = Callable[[SearchPlan | Event | Told], None]
+Observer = Callable[[Any], None]  # of the plan, events, what was told, what is to be confirmed
 
 
 @dataclass(frozen=True)
@@ -81,15 +81,18 @@ def carry_out(
         confirmed: list[Confirmed] = []
         failed: list[Outcome] = []
         recipe: Path | None = None
+        tested: dict[str, list[float]] = {}
         try:
             carry_out_search(search, executor, crew, where, observe)
             confirmed, failed = confirm(search, where, executor, crew, observe)
             recipe = _written(search, confirmed, project) if write else None
+            won = winner(confirmed, plan.options.metric)
+            if plan.options.test and won is not None:
+                tested, more = open_test(search, won, where, executor, crew, observe)
+                failed += more
+                forget(search, confirmed)
         finally:
-            metric = plan.options.metric
-            effects = against_start(confirmed, metric, plan.study.margin)
-            won = winner(confirmed, metric)
-            content = content_of(search, where, confirmed, effects, won, recipe)
+            content = content_of(search, where, confirmed, tested, recipe)
             keep(content, search, recipe)
         parent.failed = bool(failed)
     return Searched(plan, content, parent.run_id, tuple(failed))
@@ -107,7 +110,7 @@ def _written(search: Search, confirmed: list[Confirmed], project: Project) -> Pa
             return None
         number = found[0].number if won is None else won.trial
         trial = next(one for one in found if one.number == number)
-        spec, how = plan.recipe(trial.params), f"trial {number}"
+        spec, how = spec_of(search, trial), f"trial {number}"
     if won is None:
         how += ", which was not confirmed with fresh seeds"
     else:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from optuna.trial import FrozenTrial
 from scipy import stats as scipy_stats
 
+from research.checkpoint import Checkpoint
 from research.execution import execute_jobs
 from research.executors import Outcome
 from research.run import Job
@@ -25,6 +26,15 @@ from research.tuning.search import Observer, Search, best_first, runner_of
 from research.tuning.storage import trials_of
 
 START = "start"
+
+
+@dataclass(frozen=True)
+class Confirming:
+    """Settings are about to be trained with fresh seeds."""
+
+    settings: int
+    seeds: int
+    runs: int
 
 
 @dataclass(frozen=True)
@@ -64,17 +74,94 @@ def confirm(
         return [], []
     specs: dict[str, tuple[int | None, RunSpec]] = {START: (None, search.plan.start)}
     for trial in chosen:
-        spec = search.plan.recipe(trial.params)
-        if "out_of_memory" in trial.user_attrs:
-            spec = spec.override({"training.accumulate": 2})
-        specs[f"trial-{trial.number}"] = (trial.number, spec)
+        specs[f"trial-{trial.number}"] = (trial.number, spec_of(search, trial))
+    seeds = search.plan.seeds()
     jobs = [
-        _job(search, cell, spec, seed)
-        for seed in search.plan.seeds()
+        _job(search, cell, spec, seed, kind="confirmation", keep=search.plan.options.test)
+        for seed in seeds
         for cell, (_, spec) in specs.items()
     ]
+    observe(Confirming(len(specs), len(seeds), len(jobs)))
+    scores, ids, failed = _scores(
+        search, jobs, where, executor, workers, observe, selected(search.plan.options.metric)
+    )
+    return [
+        Confirmed(
+            cell,
+            number,
+            tuple(scores.get((cell, seed), float("nan")) for seed in seeds),
+            tuple(ids.get((cell, seed), "") for seed in seeds),
+        )
+        for cell, (number, _) in specs.items()
+    ], failed
+
+
+def spec_of(search: Search, trial: FrozenTrial) -> RunSpec:
+    """The spec that a trial was trained by, in halves of a batch where it needed that."""
+    spec = search.plan.recipe(trial.params)
+    return (
+        spec.override({"training.accumulate": 2}) if "out_of_memory" in trial.user_attrs else spec
+    )
+
+
+def selected(metric: str) -> str:
+    """What a run calls the value that its selected epoch had."""
+    return f"selected/{metric.replace('/', '_')}"
+
+
+def open_test(
+    search: Search,
+    won: Confirmed,
+    where: str,
+    executor: str,
+    workers: int,
+    observe: Observer,
+) -> tuple[dict[str, list[float]], list[Outcome]]:
+    """The winner's and the start's test scores by seed, each run tested once; and what failed.
+
+    What the confirmations were trained to is taken over where it is still there.
+    """
+    specs = {START: search.plan.start}
+    if won.trial is not None:
+        specs[won.cell] = spec_of(search, trials_of(search.study)[won.trial])
+    seeds = search.plan.seeds()
+    jobs = [
+        _job(search, cell, spec, seed, kind="run", inherits=True)
+        for seed in seeds
+        for cell, spec in specs.items()
+    ]
+    observe(Confirming(len(specs), len(seeds), len(jobs)))
+    name = search.plan.study.metric
+    scores, _, failed = _scores(search, jobs, where, executor, workers, observe, name)
+    for job in jobs:
+        Checkpoint(search.project.runs / "checkpoints" / job.labels.fingerprint).clear()
+    return {
+        cell: [scores.get((cell, seed), float("nan")) for seed in seeds] for cell in specs
+    }, failed
+
+
+def forget(search: Search, confirmed: Sequence[Confirmed]) -> None:
+    """Clears what confirmations were kept for, once nothing more is made of them."""
+    tracker = search.parent.tracker
+    for run_id in (run_id for one in confirmed for run_id in one.run_ids if run_id):
+        run = tracker.get(run_id)
+        if run is not None:
+            identity = run.tags["fingerprint"]
+            Checkpoint(search.project.runs / "checkpoints" / identity).clear()
+
+
+def _scores(
+    search: Search,
+    jobs: Sequence[Job],
+    where: str,
+    executor: str,
+    workers: int,
+    observe: Observer,
+    metric: str,
+) -> tuple[dict[tuple[str, int], float], dict[tuple[str, int], str], list[Outcome]]:
+    """Jobs to a metric by cell and seed, their run ids, and the runs that failed."""
     runner, tracker = runner_of(search, where), search.parent.tracker
-    ended: dict[tuple[str, int], str] = {}
+    ids: dict[tuple[str, int], str] = {}
     failed: list[Outcome] = []
     for event in execute_jobs(jobs, runner, tracker, search.project, executor, workers):
         observe(event)
@@ -85,17 +172,10 @@ def confirm(
             failed.append(event)
             mark_failed(tracker, labels.fingerprint, event.error)
         else:
-            ended[labels.cell, labels.seed] = event.run_id or ""
-    metric = f"selected/{search.plan.options.metric.replace('/', '_')}"
-    made = []
-    for cell, (number, _) in specs.items():
-        ids = [ended.get((cell, seed), "") for seed in search.plan.seeds()]
-        runs = [tracker.get(run_id) if run_id else None for run_id in ids]
-        scores = [
-            float("nan") if run is None else run.metrics.get(metric, float("nan")) for run in runs
-        ]
-        made.append(Confirmed(cell, number, tuple(scores), tuple(ids)))
-    return made, failed
+            ids[labels.cell, labels.seed] = event.run_id or ""
+    found = {key: tracker.get(run_id) for key, run_id in ids.items()}
+    scores = {key: run.metrics.get(metric, float("nan")) for key, run in found.items() if run}
+    return scores, ids, failed
 
 
 def winner(confirmed: Sequence[Confirmed], metric: str) -> Confirmed | None:
@@ -122,6 +202,6 @@ def against_start(confirmed: Sequence[Confirmed], metric: str, margin: float) ->
     return [replace(effect, cell=name) for effect, name in zip(effects, names, strict=True)]
 
 
-def _job(search: Search, cell: str, spec: RunSpec, seed: int) -> Job:
+def _job(search: Search, cell: str, spec: RunSpec, seed: int, *, kind: str, **how: bool) -> Job:
     seeded = RunSpec.model_validate(spec.model_dump() | {"seed": seed})
-    return search.job(seeded, cell, "confirmation", {}, {})
+    return search.job(seeded, cell, kind, {}, {}, **how)

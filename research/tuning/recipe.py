@@ -81,8 +81,9 @@ def _around(plan: SearchPlan, spec: RunSpec, factor: Factor) -> Factor:
     own: dict[str, Any] = {path: value_at(spec, path) for path in sorted(factor.paths)}
     value = own if factor.path is None else own[factor.path]
     levels = {**factor.levels, TUNED: value}
-    levels.pop(factor.control if factor.control != factor.absent else "", None)
-    removed = factor.absent or next(name for name in levels if name != TUNED)
+    removed = factor.control if factor.adds else factor.absent
+    if not factor.adds:  # the strength that was guessed gives way to the one that was found
+        levels.pop(factor.control)
     return factor.model_copy(update={"levels": levels, "control": TUNED, "removed": removed})
 
 

@@ -12,9 +12,8 @@ from typing import Any
 from optuna.trial import FrozenTrial, TrialState
 
 from research.provenance import hardware, versions
-from research.stats import Effect
 from research.tuning import goal
-from research.tuning.confirm import Confirmed
+from research.tuning.confirm import Confirmed, against_start, winner
 from research.tuning.importance import importances
 from research.tuning.plan import SearchPlan
 from research.tuning.search import Search
@@ -34,13 +33,15 @@ def content_of(
     search: Search,
     storage: str,
     confirmed: Sequence[Confirmed],
-    effects: Sequence[Effect],
-    won: Confirmed | None,
+    tested: Mapping[str, Sequence[float]],
     recipe: Path | None,
 ) -> dict[str, Any]:
-    """A search as it stands, JSON-like."""
+    """A search as it stands, JSON-like; ``tested`` are test scores by seed, if these were asked."""
     plan = search.plan
     data = plan.splits
+    metric = plan.options.metric
+    effects = against_start(confirmed, metric, plan.study.margin)
+    won = winner(confirmed, metric)
     return {
         "study": plan.study.name,
         "title": plan.study.title,
@@ -79,6 +80,7 @@ def content_of(
             counted(trials_of(search.study)), plan.space, goal(plan.options.metric)
         ),
         "effects": [asdict(effect) for effect in effects],
+        "tested": {"metric": plan.study.metric, "scores": dict(tested)},
         "winner": None if won is None else won.cell,
         "recipe": None if recipe is None else str(recipe),
         "versions": versions(),

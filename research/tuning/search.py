@@ -16,7 +16,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from research.errors import InvalidInput
 from research.execution import execute_jobs
-from research.executors import Event, Outcome
+from research.executors import Outcome
 from research.parent import Opening, Parent
 from research.planning import read_params
 from research.project import Project
@@ -25,8 +25,8 @@ from research.request import Request
 from research.run import Job
 from research.runner import Runner
 from research.space import Dimension
-from research.spec import RunSpec, fingerprint, flatten
-from research.tracking import Point, Tracker, experiment_name, lease
+from research.spec import RunSpec, content_hash, fingerprint, flatten
+from research.tracking import Point, Tracker, experiment_name, lease, mark_of
 from research.tracking.recording import Labels, mark_failed
 from research.tuning.plan import SearchPlan
 from research.tuning.samplers import make_sampler, quiet
@@ -57,7 +57,7 @@ class Told:
     trials: tuple[FrozenTrial, ...]
 
 
-Observer = Callable[[Event | Told], None]
+Observer = Callable[[Any], None]  # of events, of what was told, of what is to be confirmed
 
 
 @dataclass
@@ -143,6 +143,7 @@ class Search:
         kind: str,
         factors: Mapping[str, str],
         more: Mapping[str, str],
+        **how: bool,
     ) -> Job:
         """A spec to a job under this search's parent run."""
         labels = Labels(
@@ -156,9 +157,13 @@ class Search:
             code_digest=code_digest(spec),
             kind=kind,
             parent=self.parent.run_id,
-            more={"search": self.study.study_name, **more},
+            more={
+                "search": self.study.study_name,
+                mark_of(identity_of(self.plan, self.study.study_name)): "true",
+                **more,
+            },
         )
-        return Job(spec, labels, self.request.fresh, self.request.accept_code)
+        return Job(spec, labels, self.request.fresh, self.request.accept_code, **how)
 
     def _repeats(self, trial: optuna.trial.Trial, other: FrozenTrial) -> bool:
         """Whether a trial was told what an ended one of the same spec had come to."""
@@ -292,16 +297,21 @@ def _log_best(trials: tuple[FrozenTrial, ...], search: Search, tracker: Tracker)
         tracker.log(search.parent.run_id, [point])
 
 
+def identity_of(plan: SearchPlan, name: str) -> str:
+    """The hash by which the parent run of a search is found again."""
+    return content_hash([plan.key, name])
+
+
 def opening_of(plan: SearchPlan, name: str) -> Opening:
     """The parent run of a search as it is made."""
     return Opening(
         experiment=experiment_name("tune", plan.study.name),
         name=f"{plan.study.name} ({plan.profile})",
-        identity=f"{plan.key}-{name}",
+        identity=identity_of(plan, name),
         tags={
             "kind": "search",
             "study": plan.study.name,
-            "study_hash": f"{plan.key}-{name}",
+            "study_hash": identity_of(plan, name),
             "search": name,
             "declared_hash": plan.declared_hash,
             "resolved": json.dumps(dict(plan.resolved)),
