@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -12,6 +14,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from research.cli import main
 from research.project import Project
 from research.studies import read_study
 from research.study import Study
@@ -30,6 +33,7 @@ os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 for name in ("MLFLOW_TRACKING_URI", "RESEARCH_DATA", "NO_COLOR"):
     os.environ.pop(name, None)
 
+Call = Callable[..., tuple[int, str, str]]
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 
 # Small enough to be trained in a second, and yet every part of the real thing.
@@ -158,3 +162,21 @@ def real_data() -> Path:
     if not (SHARED / "fer2013.npz").is_file():
         pytest.skip(f"no FER2013 in {SHARED}")
     return SHARED
+
+
+@pytest.fixture
+def call(
+    project: Project, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Call:
+    """Runs a command in this process: (exit code, stdout, stderr)."""
+
+    def call(*words: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["research", *words])
+        monkeypatch.setattr(signal, "signal", lambda *args: None)
+        with pytest.raises(SystemExit) as ended:
+            main()
+        code = ended.value.code
+        captured = capsys.readouterr()
+        return int(code or 0), captured.out, captured.err
+
+    return call

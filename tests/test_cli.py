@@ -3,41 +3,17 @@
 from __future__ import annotations
 
 import json
-import signal
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from research.cli import main
 from research.project import Project
 from research.registry import models
 from research.tracking.database import connect
 from research.tracking.lease import Taken
-from tests.conftest import TINY
-
-Call = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def call(
-    project: Project, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> Call:
-    """Runs a command in this process: (exit code, stdout, stderr)."""
-
-    def call(*words: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["research", *words])
-        monkeypatch.setattr(signal, "signal", lambda *args: None)
-        with pytest.raises(SystemExit) as ended:
-            main()
-        code = ended.value.code
-        captured = capsys.readouterr()
-        return int(code or 0), captured.out, captured.err
-
-    return call
-
+from tests.conftest import TINY, Call
 
 INLINE = ("--executor", "inline")
 

@@ -60,6 +60,7 @@ def markdown(
 
 
 def rows_of(first: str, rows: Sequence[Mapping[str, str]], columns: Sequence[str]) -> list[str]:
+    """A table's lines, its first column named ``first``."""
     head = [
         f"| {first} | " + " | ".join(TITLES.get(c, c) for c in columns) + " |",
         "|---|" + "---:|" * len(columns),
