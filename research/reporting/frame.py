@@ -41,12 +41,12 @@ class Frame:
     runs: pd.DataFrame
     tracked: Mapping[str, Tracked]
 
-    @property
+    @functools.cached_property
     def seeds(self) -> list[int]:
         """Every seed of the study, in order."""
         return [int(seed) for seed in self.plan["seeds"]]
 
-    @property
+    @functools.cached_property
     def folds(self) -> list[int | None]:
         """Every fold, or a single None where the study has none."""
         count = self.plan.get("folds")
@@ -165,7 +165,8 @@ class Frame:
                 return float("nan")
             if metric.removeprefix("test/") in pooled:
                 return pooled[metric.removeprefix("test/")]
-        return float(np.mean([run.metrics.get(metric, np.nan) for run in runs]))
+        values = [run.metrics.get(metric, np.nan) for run in runs]
+        return values[0] if len(values) == 1 else float(np.mean(values))
 
     def _pooled(self, cell: str, seed: int) -> dict[str, float]:
         if (cell, seed) not in self._scores:

@@ -83,7 +83,7 @@ def page(
         cautions=cautions(frame),
         verdicts=[(effect.verdict, wording.sentence(effect, frame)) for effect in effects],
         forest=_drawn(forest),
-        points=_drawn(pictures.points(frame)),
+        points=_drawn(pictures.points(frame, effects)),
         curves=[
             ("Validation accuracy", _drawn(pictures.curves(frame, "val/accuracy", effects, 100))),
             ("Training loss", _drawn(pictures.curves(frame, "train/loss", effects))),

@@ -14,14 +14,17 @@ from research.reporting.wording import metric_name, term_name
 from research.stats import Effect
 
 MOST_PAIRS = 12  # of factors that are drawn
+MOST_ROWS = 60  # of cells in one picture; the tables have all
 MOST_CURVES = 11  # beside the control
 
 
 def forest(frame: Frame, effects: Sequence[Effect]) -> Figure | None:
-    """Every contrast with its intervals; None where there is none to draw."""
-    shown = [effect for effect in effects if np.isfinite(effect.effect)]
-    if not shown:
+    """Every contrast with its intervals, of very many the largest; None where there is none."""
+    known = [effect for effect in effects if np.isfinite(effect.effect)]
+    if not known:
         return None
+    largest = {one.cell for one in sorted(known, key=lambda one: -abs(one.effect))[:MOST_ROWS]}
+    shown = [effect for effect in known if effect.cell in largest]
     return figures.forest(
         [term_name(effect) for effect in shown],
         np.array([effect.effect for effect in shown]),
@@ -33,9 +36,13 @@ def forest(frame: Frame, effects: Sequence[Effect]) -> Figure | None:
     )
 
 
-def points(frame: Frame) -> Figure:
-    """The score of every cell and seed."""
+def points(frame: Frame, effects: Sequence[Effect]) -> Figure:
+    """The score of every cell and seed; of very many cells the control and the largest effects."""
     names = [cell["name"] for cell in frame.plan["cells"]]
+    if len(names) > MOST_ROWS:
+        known = [one for one in effects if np.isfinite(one.effect)]
+        largest = {one.cell for one in sorted(known, key=lambda one: -abs(one.effect))[:MOST_ROWS]}
+        names = [name for name in names if name in {"control", *largest}] or names[:MOST_ROWS]
     scores = frame.table(names, frame.study.metric)
     return figures.points(names, scores, f"{metric_name(frame.study.metric)}, %")
 
