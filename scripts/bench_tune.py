@@ -1,0 +1,165 @@
+"""What a search costs beside training, what survives kills, what giving up half-way saves.
+
+Runs in folders of its own on the embedded set, on the CPU; about half an hour on two cores. Prints
+one table, each figure beside what it should be.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+from scipy import stats
+
+import research
+from research.executors import Outcome
+from research.project import Project
+from research.provenance import hardware, versions
+from research.tracking.database import connect
+from research.tuning.search import Told
+
+TINY = """\
+name: tiny
+base:
+  data:
+    name: embedded
+    params: {size: 32, channels: 1, train_images: 700, val_images: 350, test_images: 70}
+  model: {name: resnet20, params: {width: 0.25}}
+  optim: {name: adam, params: {lr: 2e-3, weight_decay: 1e-4}}
+  schedule: cosine
+  preprocess: {normalize: {mean: 0.5, std: 0.5}}
+  augment: {flip: {}}
+  training: {epochs: 27, batch_size: 32, precision: fp32, memory_format: contiguous}
+factors:
+  flip: {path: augment.flip, levels: {present: {}, absent: null}, control: present}
+search:
+  lr: {path: optim.params.lr, low: 1e-4, high: 3e-2, log: true}
+  weight_decay: {path: optim.params.weight_decay, low: 1e-6, high: 1e-1, log: true}
+  batch: {path: training.batch_size, choices: [16, 32, 64]}
+  label_smoothing: {path: loss.params.label_smoothing, low: 0.0, high: 0.3}
+"""
+Row = tuple[str, str, str]
+
+
+def project(folder: Path) -> Path:
+    (folder / "ablations").mkdir(parents=True)
+    (folder / "ablations" / "tiny.yaml").write_text(TINY)
+    return folder
+
+
+def overhead(folder: Path) -> Row:
+    """Seconds of a trial that are no training, in one process, from the first to the last."""
+    ended: list[float] = []
+    research.tune(
+        "tiny", trials=24, epochs=1, confirm=0, pruner="none", executor="inline",
+        root=project(folder),
+        observe=lambda event: ended.append(time.monotonic()) if isinstance(event, Told) else None,
+    )  # fmt: skip
+    runs = connect(Project(folder)).find(kind="trial")
+    trained = {int(run.tags["trial"]): run.metrics["epoch_s"] for run in runs}
+    each = [now - before - trained[place] for place, (before, now)
+            in enumerate(zip(ended, ended[1:], strict=False), 1)]  # fmt: skip
+    low, middle, high = np.percentile(each, [5, 50, 95])
+    text = f"{middle:.2f} s ({low:.2f} to {high:.2f}), n = {len(each)}"
+    return "a trial beside its training", text, "under 0.3 s"
+
+
+def kills(folder: Path) -> Row:
+    """Thirty trials, four workers and once the program itself killed, then asked again."""
+    command = [sys.executable, "-m", "research", "tune", "tiny", "--trials", "30", "--epochs", "2",
+               "--confirm", "0", "--workers", "2", "--json"]  # fmt: skip
+    project(folder)
+    chance = random.Random(0)  # noqa: S311
+    killed = 0
+    while True:
+        running = subprocess.Popen(
+            command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )  # fmt: skip
+        while running.poll() is None and killed < 5:
+            time.sleep(chance.uniform(8, 14))
+            try:
+                workers = psutil.Process(running.pid).children()
+            except psutil.NoSuchProcess:
+                break
+            if killed == 4:
+                os.kill(running.pid, signal.SIGKILL)
+            elif workers:
+                chance.choice(workers).kill()
+            killed += 1
+        out, _ = running.communicate()
+        if running.returncode == 0:
+            break
+    found = json.loads(out)["trials"]
+    runs = connect(Project(folder)).find(kind="trial")
+    done = [run.tags["fingerprint"] for run in runs if run.status == "FINISHED"]
+    text = (
+        f"{found['finished']} finished, {found['pruned']} given up, {found['failed']} failed; "
+        f"{len(done) - len(set(done))} trained twice; {killed} kills"
+    )
+    return "30 trials with kills", text, "30 counted, none lost, none twice"
+
+
+def pruning(folder: Path, trials: int, seeds: list[int]) -> list[Row]:
+    """Searches of 27 epochs with Hyperband and without: epochs trained, confirmed scores."""
+    shares: list[float] = []
+    scores: dict[str, list[float]] = {"hyperband": [], "none": []}
+    for seed in seeds:
+        for pruner, kept in scores.items():
+            made = research.tune(
+                "tiny", trials=trials, pruner=pruner, seed=seed, confirm=5,
+                root=project(folder / f"{pruner}{seed}"), observe=report,
+            )  # fmt: skip
+            assert made.confirmed is not None
+            kept.append(made.confirmed["mean"])
+            if pruner == "hyperband":
+                shares.append(float(made.trials["epochs"].sum()) / (27 * trials))
+    difference = np.array(scores["hyperband"]) - np.array(scores["none"])
+    half = 0.0
+    if len(seeds) > 1:
+        wide = stats.t.ppf(0.975, len(seeds) - 1)
+        half = float(wide * difference.std(ddof=1) / np.sqrt(len(seeds)))
+    epochs = ", ".join(f"{100 * share:.0f} %" for share in shares)
+    change = f"{100 * difference.mean():+.1f} points"
+    change += f" (95 % interval ±{100 * half:.1f})" if half else ""
+    text = ", ".join(f"{name} {100 * np.mean(values):.1f} %" for name, values in scores.items())
+    return [
+        (f"epochs of {trials} trials with Hyperband", epochs, "at most 40 % of all"),
+        ("confirmed with it, without it", f"{change}; {text}; n = {len(seeds)}", "not worse"),
+    ]
+
+
+def report(event: Any) -> None:
+    if isinstance(event, Outcome) and event.job.labels.kind != "trial":
+        print(".", end="", flush=True, file=sys.stderr)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--trials", type=int, default=50)
+    parser.add_argument("--searches", type=int, default=3, help="with and without pruning, each")
+    asked = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        rows = [overhead(folder / "overhead"), kills(folder / "kills")]
+        rows += pruning(folder / "pruning", asked.trials, list(range(asked.searches)))
+    about = versions()
+    print(f"{hardware()['processor']}, {hardware()['cores']} cores, torch {about['torch']}")
+    print("| figure | measured | wanted |\n|---|---|---|")
+    for row in rows:
+        print(f"| {' | '.join(row)} |")
+
+
+if __name__ == "__main__":
+    main()
