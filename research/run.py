@@ -154,7 +154,10 @@ def _log_start(job: Job, splits: Splits, log: Recording) -> None:
 
 
 def _judge_once(job: Job, splits: Splits, state: State, place: Place, log: Recording) -> None:
-    """Scores the selected epoch, on the test split if it is tested, and keeps what later needs."""
+    """Scores the selected epoch, on the test split if it is tested, and keeps what later needs.
+
+    Of a trial the curve says all that a search asks, so nothing is predicted once more.
+    """
     spec = job.spec
     select_best(state)
     views = None if spec.test.views == "single" else spec.test
@@ -165,7 +168,7 @@ def _judge_once(job: Job, splits: Splits, state: State, place: Place, log: Recor
         found = predict_split(state, part, views, number)
         return replace(found, groups=getattr(splits, name).groups)
 
-    predictions = {"val": predicted("val")}
+    predictions = {} if job.labels.kind == "trial" else {"val": predicted("val")}
     values: dict[str, float] = {}
     if job.tested:
         log.test_opened()
@@ -202,6 +205,10 @@ def _write_files(
     predictions: dict[str, Predictions],
     place: Place,
 ) -> None:
+    _write_json(folder / "spec.json", spec.model_dump(mode="json"))
+    _write_json(folder / "environment.json", environment(place, splits))
+    if not predictions:
+        return
     judged = predictions.get("test", predictions["val"])
     table: dict[str, Any] = per_class(judged.labels, judged.logits)
     rows = [
@@ -210,8 +217,6 @@ def _write_files(
     ]
     # The form of MLflow's own tables, which it shows side by side across runs.
     _write_json(folder / "per_class.json", {"columns": ["class", *table], "data": rows})
-    _write_json(folder / "spec.json", spec.model_dump(mode="json"))
-    _write_json(folder / "environment.json", environment(place, splits))
     np.savez_compressed(folder / "predictions.npz", **pack(predictions))  # type: ignore[arg-type]
 
 

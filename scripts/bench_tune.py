@@ -7,6 +7,7 @@ one table, each figure beside what it should be.
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import random
@@ -69,7 +70,7 @@ def overhead(folder: Path) -> Row:
     runs = connect(Project(folder)).find(kind="trial")
     trained = {int(run.tags["trial"]): run.metrics["epoch_s"] for run in runs}
     each = [now - before - trained[place] for place, (before, now)
-            in enumerate(zip(ended, ended[1:], strict=False), 1)]  # fmt: skip
+            in enumerate(itertools.pairwise(ended), 1)]  # fmt: skip
     low, middle, high = np.percentile(each, [5, 50, 95])
     text = f"{middle:.2f} s ({low:.2f} to {high:.2f}), n = {len(each)}"
     return "a trial beside its training", text, "under 0.3 s"
