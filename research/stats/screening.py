@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import stats
 
 from research.errors import InvalidInput
 
@@ -35,6 +34,8 @@ def mcnemar(first: ArrayLike, second: ArrayLike) -> float:
     only_one, only_other = int((one & ~other).sum()), int((other & ~one).sum())
     if only_one + only_other == 0:
         return 1.0
+    from scipy import stats  # its import takes a second, and few ask for this
+
     return float(stats.binomtest(only_one, only_one + only_other).pvalue)
 
 

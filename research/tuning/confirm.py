@@ -12,14 +12,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 from optuna.trial import FrozenTrial
-from scipy import stats as scipy_stats
 
 from research.checkpoint import Checkpoint
 from research.execution import execute_jobs
 from research.executors import Outcome
 from research.run import Job
 from research.spec import RunSpec
-from research.stats import Effect, many_to_one
+from research.stats import Effect, many_to_one, t_quantile
 from research.tracking.recording import mark_failed
 from research.tuning import CANDIDATES
 from research.tuning.search import Observer, Search, best_first, runner_of
@@ -53,7 +52,7 @@ class Confirmed:
     def interval(self) -> tuple[float, float]:
         """The 95 % t interval of the mean, over seeds alone."""
         n, values = len(self.scores), np.array(self.scores)
-        half = scipy_stats.t.ppf(0.975, n - 1) * values.std(ddof=1) / np.sqrt(n)
+        half = t_quantile(0.975, n - 1) * values.std(ddof=1) / np.sqrt(n)
         return float(values.mean() - half), float(values.mean() + half)
 
 
