@@ -19,7 +19,9 @@ def benjamini_hochberg(p_values: Sequence[float]) -> list[float]:
     made = np.full(len(p), np.nan)
     known = np.isfinite(p)
     if known.any():
-        made[known] = stats.false_discovery_control(p[known])
+        order = np.flatnonzero(known)[np.argsort(p[known])]
+        raised = p[order] * len(order) / np.arange(1, len(order) + 1)
+        made[order] = np.minimum(1.0, np.minimum.accumulate(raised[::-1])[::-1])
     return [float(value) for value in made]
 
 
