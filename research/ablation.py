@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 from research import registry
-from research.design import to_be_tuned
 from research.errors import InvalidInput
-from research.executors import Event, Outcome
+from research.executors import Outcome
 from research.parent import parent_run
 from research.planning import Plan, prepare, refreshed
 from research.project import Project
@@ -20,7 +20,7 @@ from research.tracking.recording import mark_failed, reconcile
 
 DEFAULT_EXECUTOR = "processes"
 WRITE_EVERY_S = 5.0  # at most so often is the plan's record brought up to date
-Observer = Callable[[Plan | Event], None]
+Observer = Callable[[Any], None]  # of plans and events
 
 
 @dataclass(frozen=True)
@@ -48,14 +48,8 @@ def carry_out(
     """
     registry.executors.entry(executor)
     plan = prepare(study, request, project, connect(project, create=False))
-    waiting = to_be_tuned(plan.study, {})
-    if waiting:
-        paths = ", ".join(plan.study.nuisance.paths if plan.study.nuisance else ())
-        raise InvalidInput(
-            f"nuisance: {paths} is to be tuned for {len(waiting)} cells first, which this version "
-            "cannot do by itself; leave nuisance out of the study, or run the specs that "
-            "research.plan(study, tuned=...) makes of values that you found"
-        )
+    if plan.study.nuisance is not None:
+        plan = _tuned(plan, study, request, project, executor, workers, observe)
     crew = 1
     if plan.todo:
         from research.bite import bites  # these import torch, which a finished study spares
@@ -97,6 +91,27 @@ def carry_out(
             keep_weights(plan, tracker, project)
         parent.failed = bool(failed)
     return Carried(plan, parent.run_id, tuple(failed))
+
+
+def _tuned(
+    plan: Plan,
+    study: str | Study,
+    request: Request,
+    project: Project,
+    executor: str,
+    workers: int | None,
+    observe: Observer,
+) -> Plan:
+    """A plan whose nuisance values are tuned for each cell, which takes a search of each."""
+    from research.execution import crew_of  # these import torch, which a finished study spares
+    from research.tuning.nuisance import tune_cells, tuned_so_far
+
+    found = None if request.fresh else tuned_so_far(plan, project)
+    if found is None:
+        check_sizes(plan)
+        crew = crew_of(executor, workers, request.device)
+        found = tune_cells(plan, request, project, executor=executor, crew=crew, observe=observe)
+    return prepare(study, request, project, connect(project, create=False), found)
 
 
 def check_sizes(plan: Plan) -> None:

@@ -71,6 +71,8 @@ def bites(plan: Plan) -> dict[str, Bite]:
     control, *others = cells
     probes: dict[str, Probe] = {}
 
+    paths = study.nuisance.paths if study.nuisance else ()
+    tuned = {part for path in paths for part in MEANT[path.split(".")[0]]}
     mine = probe(control.recipe, data[control.name])
     probes[control.recipe.spec_hash] = mine
 
@@ -86,7 +88,8 @@ def bites(plan: Plan) -> dict[str, Bite]:
     for cell in others:
         differs = _differences(mine, probe_of(cell), control.recipe, cell.recipe)
         meant = _meant(study, control, cell)
-        found[cell.name] = Bite(differs, tuple(one for one in differs if one not in meant))
+        beyond = tuple(one for one in differs if one not in meant | tuned)
+        found[cell.name] = Bite(differs, beyond)
         if cell.role == "contrast" and not meant & differs.keys():
             names = ", ".join(changes(study, control.levels, cell.levels))
             problems.append(

@@ -52,9 +52,10 @@ def serve(project: Project, port: int) -> None:
 
 
 def _views(tracker: Tracker) -> dict[str, str]:
-    """The latest studies and the ends of their views' addresses."""
+    """The latest studies and searches and the ends of their views' addresses."""
     found: dict[str, str] = {}
-    for run in tracker.find(kind="study"):
+    both = tracker.find(kind="study") + tracker.find(kind="search")
+    for run in sorted(both, key=lambda run: -run.started_ms):
         if view := run.tags.get(VIEW):
-            found.setdefault(run.tags["study"], view)
+            found.setdefault(run.experiment, view)
     return dict(list(found.items())[:MOST_VIEWS])

@@ -168,6 +168,7 @@ def plan_content(plan: Plan) -> dict[str, Any]:
                 "role": cell.role,
                 "levels": cell.levels,
                 "recipe": cell.recipe.model_dump(mode="json"),
+                "tuned": plan.tuned.get(cell.name),
                 "bite": asdict(plan.bites[cell.name]) if cell.name in plan.bites else None,
             }
             for cell in plan.cells

@@ -74,6 +74,12 @@ class Plan:
     command: tuple[str, ...]  # what asks for it again
     bites: Mapping[str, Bite] = field(default_factory=dict)  # by cell, once they are looked at
     rounds: Rounds | None = None
+    tuned: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # by cell
+
+    @property
+    def waits(self) -> bool:
+        """Whether nuisance values are to be tuned before anything can be run."""
+        return bool(design.to_be_tuned(self.study, self.tuned))
 
     @property
     def control_data(self) -> Splits:
@@ -92,19 +98,37 @@ class Plan:
         return len({run.fingerprint for run in self.runs})
 
 
+@dataclass(frozen=True)
+class Tuning:
+    """A cell's nuisance values are about to be tuned: which of how many, by how many trials."""
+
+    cell: str
+    number: int
+    cells: int
+    trials: int
+
+
 def prepare(
     name: str | Study,
     request: Request,
     project: Project,
     tracker: Tracker,
+    tuned: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Plan:
-    """A study and what is asked of it to a plan. Raises `InvalidInput` with all that is wrong."""
+    """A study and what is asked of it to a plan. Raises `InvalidInput` with all that is wrong.
+
+    ``tuned`` is what was found for each cell of a study with nuisance values: its name to paths and
+    values.
+    """
     study, origin, location = find_study(name, request, project)
     profile = request.profile or ("quick" if location.synthetic else "full")
     with origin.locating():
         study = _located(study, location)
         cells = complete_cells(study, design.cells(study), location.source)
         _check_differ(study, cells)
+        if tuned:
+            cells = design.tuned_cells(cells, tuned)
+            cells = complete_cells(study, cells, location.source)
     data = {cell.name: load(location, read_params(cell.recipe)) for cell in cells}
     folds = None
     with origin.locating():
@@ -135,6 +159,7 @@ def prepare(
         study_hash=study_hash,
         command=_command(name, request, location),
         rounds=request.rounds,
+        tuned=tuned or {},
     )
 
 

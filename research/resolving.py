@@ -6,14 +6,11 @@ equivalent stops, and so does what has little chance to be decided by the last r
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 
-from research.ablation import DEFAULT_EXECUTOR, Carried, carry_out
+from research.ablation import DEFAULT_EXECUTOR, Carried, Observer, carry_out
 from research.designs import is_crossed
 from research.errors import InvalidInput
-from research.executors import Event
-from research.planning import Plan
 from research.project import Project
 from research.reporting.effects import effects, error_of
 from research.reporting.frame import read_frame
@@ -45,7 +42,7 @@ def resolve(
     max_seeds: int = MAX_SEEDS,
     executor: str = DEFAULT_EXECUTOR,
     workers: int | None = None,
-    observe: Callable[[Plan | Event], None] = lambda event: None,
+    observe: Observer = lambda event: None,
 ) -> Carried:
     """A study to its finished runs, with seeds until every contrast is decided, or hopeless.
 

@@ -533,8 +533,36 @@ def test_rounds_that_cannot_be_are_refused(
         research.ablate("tiny", until_resolved=True, **more)
 
 
-def test_a_study_that_is_to_be_tuned_is_not_run_untuned(project: Project, tiny: Study) -> None:
-    rate = {"paths": {"optim.params.lr": {"low": 1e-4, "high": 1e-1, "log": True}}}
-    with pytest.raises(InvalidInput, match=r"optim\.params\.lr is to be tuned for 3 cells first"):
+def test_nuisance_values_are_tuned_for_each_cell_and_recorded(
+    project: Project, tiny: Study
+) -> None:
+    paths = {"optim.params.lr": {"low": 1e-4, "high": 3e-2, "log": True}}
+    study = tiny.replaced(nuisance={"paths": paths, "trials": 3})
+    watcher = Watcher()
+    report = research.ablate(study, seeds=1, executor="inline", observe=watcher)
+    tracker = connect(project)
+    trials = tracker.find(kind="trial")
+    assert len(trials) == 9 and not any("test/accuracy" in run.metrics for run in trials)
+    by_cell: dict[str, list[float]] = {}
+    for run in trials:
+        by_cell.setdefault(run.tags["search"].split("-")[0], []).append(
+            float(run.params["optim.params.lr"])
+        )
+    rates = [sorted(found) for found in by_cell.values()]
+    assert len({rate for found in rates for rate in found}) == 3  # the same points, its own first
+    plan = json.loads(tracker.read_file(report.parent_run_id, "plan.json") or b"")
+    for cell in plan["cells"]:
+        rate = cell["tuned"]["optim.params.lr"]
+        assert cell["recipe"]["optim"]["params"]["lr"] == rate and rate in rates[0]
+        assert "optimiser" not in (cell["bite"] or {"beyond": []})["beyond"]
+    assert any(note.startswith("optim.params.lr: tuned for each cell") for note in report.notes)
+    again = research.ablate(study, seeds=2, executor="inline")  # nothing is tuned anew
+    assert again.parent_run_id == report.parent_run_id
+    assert len(tracker.find(kind="trial")) == 9 and len(tracker.find(kind="run")) == 6
+
+
+def test_nuisance_values_that_no_cell_can_have_are_refused(project: Project, tiny: Study) -> None:
+    rate = {"paths": {"optim.params.rate": {"low": 1e-4, "high": 1e-1}}}
+    with pytest.raises(InvalidInput, match=r"nuisance, in cell 'control': optim\.params\.rate"):
         research.ablate(tiny.replaced(nuisance=rate), executor="inline")
     assert not connect(project).find()

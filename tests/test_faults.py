@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -176,3 +177,49 @@ def test_two_commands_at_once_train_nothing_twice(project: Project) -> None:
         steps = [point.step for point in tracker.history(run.run_id, "val/loss")]
         assert steps == list(range(1, EPOCHS + 1))
     assert len(tracker.find(kind="study")) == 1
+
+
+def test_a_search_survives_the_death_of_its_process_and_of_a_worker(project: Project) -> None:
+    file = project.root / "ablations" / "tiny.yaml"
+    file.write_text(TINY + "search:\n  lr: {path: optim.params.lr, within: 10}\n")
+    words = ("tune", "tiny", "--trials", "5", "--confirm", "0", "--workers", "1", "--epochs", "6")
+    words += ("--pruner", "none")
+    tracker = connect(project)
+
+    def begun(count: int) -> bool:
+        return len(tracker.find(kind="trial")) >= count
+
+    running = program(project, *words)
+    until(lambda: begun(1))
+    worker = psutil.Process(running.pid).children()[0]
+    worker.kill()  # its trial is begun once more at once
+    until(lambda: begun(3))
+    os.kill(running.pid, signal.SIGKILL)
+    running.communicate(timeout=60)
+    until(lambda: not worker.is_running())
+    again = program(project, *words, "--json")
+    out, err = again.communicate(timeout=120)
+    assert again.returncode == 0, err
+    assert json.loads(out)["trials"] == {"finished": 5, "pruned": 0, "failed": 0}
+    done = [run.tags["fingerprint"] for run in tracker.find(kind="trial", pruned="false")
+            if run.status == "FINISHED"]  # fmt: skip
+    assert len(done) == len(set(done)) == 5
+
+
+def until(true: Callable[[], bool], seconds: float = 120) -> None:
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def test_two_searches_at_once_share_the_trials(project: Project) -> None:
+    file = project.root / "ablations" / "tiny.yaml"
+    file.write_text(TINY + "search:\n  lr: {path: optim.params.lr, within: 10}\n")
+    words = ("tune", "tiny", "--trials", "6", "--confirm", "0", "--executor", "inline", "--json")
+    both = [program(project, *words, "--pruner", "none") for _ in "ab"]
+    found = [json.loads(one.communicate(timeout=120)[0]) for one in both]
+    assert {one.returncode for one in both} == {0}
+    assert max(one["trials"]["finished"] for one in found) == 6
+    runs = connect(project).find(kind="trial")
+    assert len(runs) == len({run.tags["trial"] for run in runs}) == 6

@@ -79,7 +79,7 @@ INSIDE = {
         *("bite", "design", "errors", "execution", "executors", "inspection", "parent"),
         "planning",
         "project",
-        *("registry", "request", "study", "tracking", "weights"),
+        *("registry", "request", "study", "tracking", "tuning", "weights"),
     },
     "tuning": {
         *("arithmetic", "checkpoint", "data", "design", "errors", "execution", "executors"),

@@ -421,3 +421,14 @@ def test_a_search_ends_when_its_time_is_over(searched: Project) -> None:
     made = tune(trials=500, timeout_s=2.0)
     assert 1 <= made.counts["finished"] < 100
     assert "of 500 trials" in made.sentences[0]
+
+
+def test_a_search_s_report_is_rebuilt_from_its_runs(call: Call, searched: Project) -> None:
+    made = tune(trials=2)
+    made.html.unlink()
+    for name in ("tune/tiny", made.parent_run_id):
+        code, out, _ = call("report", name)
+        assert code == 0 and "2 of 2 trials" in out and made.html.is_file()
+    assert json.loads(call("report", "tune/tiny", "--json")[1])["study"] == "tiny"
+    code, _, err = call("report", "tune/tinny")
+    assert code == 2 and "there are tune/tiny" in err

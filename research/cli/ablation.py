@@ -16,7 +16,6 @@ from research.cli import console, heading
 from research.cli.progress import StudyProgress
 from research.cli.report import print_report
 from research.design import changes
-from research.executors import Event
 from research.planning import Plan, PlannedRun, prepare
 from research.project import Project
 from research.reporting import wording
@@ -49,6 +48,11 @@ def show_plan(
     project = Project.find()
     tracker = connect(project, create=False)
     plan = prepare(name, request, project, tracker)
+    if plan.study.nuisance is not None:
+        from research.tuning.nuisance import tuned_so_far
+
+        found = tuned_so_far(plan, project)
+        plan = prepare(name, request, project, tracker, found) if found else plan
     if detect is not None:
         from research.foresight import check_detect
 
@@ -94,6 +98,11 @@ def show_plan(
         out.print(f"          at the very most {text.removeprefix('that is ')}", markup=False)
     todo, finished = len(plan.todo), plan.distinct - len(plan.todo)
     line = f"{plan.distinct} runs: {finished} finished, {todo} to run"
+    if plan.waits and plan.study.nuisance is not None:
+        trials = plan.study.nuisance.trials
+        spent = trials * sum(cost.cells[cell.name].run_s or 0.0 for cell in plan.cells) / crew
+        text = f"{len(plan.cells)} cells x {trials} trials"
+        out.print(f"tuning    {text} before them: about {wording.duration(spent)}", markup=False)
     if todo:
         line += (
             f"; about {wording.duration(cost.total_s)} with {crew} at a time on {cost.device}, "
@@ -115,7 +124,7 @@ def conduct(
     project = Project.find()
     err = console.err()
 
-    def observe(event: Plan | Event) -> None:
+    def observe(event: object) -> None:
         if isinstance(event, Plan):
             again = event.rounds is not None and len(event.rounds.looks) > 1
             for line in heading.of_round(event) if again else heading.of_plan(event):

@@ -49,10 +49,15 @@ def of_plan(plan: Plan) -> list[str]:
         told = f"resolution {ROMAN.get(resolution or 0, resolution)}" if resolution else "all cells"
         lines.append(f"fraction  {told}: {', '.join(generators(study)) or 'nothing is left out'}")
     if study.nuisance is not None:
+        how = "to be tuned" if plan.waits else "tuned"
         lines.append(
-            f"nuisance  {', '.join(study.nuisance.paths)}: to be tuned for each cell, "
+            f"nuisance  {', '.join(study.nuisance.paths)}: {how} for each cell, "
             f"{study.nuisance.trials} trials each"
         )
+        lines += [
+            f"          {cell}: {', '.join(f'{path} {value}' for path, value in values.items())}"
+            for cell, values in plan.tuned.items()
+        ]
     if len(study.seeds) < MIN_SEEDS and plan.rounds is None:
         lines.append(f"verdicts  none: under {MIN_SEEDS} seeds there is only the difference")
     stale = [run for run in plan.runs if run.state == "stale"]

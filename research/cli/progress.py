@@ -9,9 +9,9 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
-from research.executors import Event, Outcome, Started
+from research.executors import Outcome, Started
 from research.executors import Progress as Reported
-from research.planning import Plan
+from research.planning import Plan, Tuning
 from research.records import Epoch, Step
 from research.reporting.wording import duration
 from research.tracking.recording import Labels
@@ -77,7 +77,7 @@ class StudyProgress:
     def __exit__(self, *_: object) -> None:
         self.bars.stop()
 
-    def __call__(self, event: Plan | Event) -> None:
+    def __call__(self, event: Any) -> None:
         """Shows an event."""
         if isinstance(event, Plan):
             self._plan(event)
@@ -85,14 +85,27 @@ class StudyProgress:
             self._start(event)
         elif isinstance(event, Reported):
             self._report(event)
-        else:
+        elif isinstance(event, Outcome):
             self._end(event)
+        elif isinstance(event, Tuning):
+            self._tuning(event)
 
     def _plan(self, plan: Plan) -> None:
-        self.total = len(plan.todo)
+        if self.study is not None:  # what was tuned before
+            self.bars.remove_task(self.study)
+            self.study = None
+        self.total, self.done, self.failed = len(plan.todo), 0, 0
         self.started = time.monotonic()
         if self.total:
             self.study = self.bars.add_task(plan.study.name, total=self.total, text="")
+
+    def _tuning(self, event: Tuning) -> None:
+        self.total, self.done, self.started = event.trials, 0, time.monotonic()
+        text = f"tuning {event.cell}, {event.number} of {event.cells} cells: {event.trials} trials"
+        self.console.print(text, markup=False)
+        if self.study is not None:
+            self.bars.remove_task(self.study)
+        self.study = self.bars.add_task(f"tuning {event.cell}", total=self.total, text="")
 
     def _start(self, event: Started) -> None:
         labels: Labels = event.job.labels

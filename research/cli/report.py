@@ -43,20 +43,37 @@ def add_to(app: typer.Typer) -> None:
 
 
 def report(
-    study: Annotated[str, typer.Argument(help="A study's name or file, or a parent run's id.")],
+    study: Annotated[
+        str,
+        typer.Argument(
+            help="A study's name or file; tune/NAME for a search; or a parent run's id."
+        ),
+    ],
     as_json: options.Json = False,
 ) -> None:
-    """Rebuilds a study's report from its tracked runs alone."""
+    """Rebuilds a study's or a search's report from its tracked runs alone."""
     from research import reporting
     from research.cli import console
     from research.project import Project
+    from research.reporting.search import find_search, read_content, search_report
     from research.studies import load_study
     from research.tracking.database import connect
 
     project = Project.find()
     if study.endswith((".yaml", ".yml")):
         study = load_study(study, project)[0].name
-    made = reporting.report(study, connect(project, create=False), project)
+    tracker = connect(project, create=False)
+    searched = find_search(study, tracker)
+    if searched is not None:
+        from research.cli.search import print_search
+
+        found = search_report(searched, tracker, project)
+        if as_json:
+            console.print_json(found.as_json())
+        else:
+            print_search(found, read_content(searched, tracker))
+        return
+    made = reporting.report(study, tracker, project)
     if as_json:
         console.print_json(made.as_json())
     else:

@@ -44,7 +44,7 @@ class SearchProgress(StudyProgress):
         if self.console.is_terminal:
             self.live.stop()
 
-    def __call__(self, event: SearchPlan | Event | Told | Confirming) -> None:  # type: ignore[override]
+    def __call__(self, event: SearchPlan | Event | Told | Confirming) -> None:
         """Shows an event."""
         if isinstance(event, SearchPlan):
             self.plan, self.total = event, event.options.trials

@@ -98,6 +98,26 @@ def _several(frame: Frame) -> list[str]:
     return notes
 
 
+def _tuned(frame: Frame) -> list[str]:
+    """What was tuned for each cell alone, and what came out."""
+    if frame.study.nuisance is None:
+        return []
+    found = {cell["name"]: cell.get("tuned") or {} for cell in frame.plan["cells"]}
+    paths = ", ".join(frame.study.nuisance.paths)
+    each = "; ".join(
+        f"{name} {', '.join(_number(value) for value in values.values())}"
+        for name, values in found.items()
+    )
+    return [
+        f"{paths}: tuned for each cell on validation, {frame.study.nuisance.trials} trials each at "
+        f"the same points: {each}."
+    ]
+
+
+def _number(value: object) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
 def _judged_before(frame: Frame) -> list[str]:
     """Whether runs of this study had been judged under another question before it was asked."""
     mine = set(frame.runs["run_id"].dropna())
@@ -245,7 +265,13 @@ def _by_rule(frame: Frame) -> list[str]:
 def cautions(frame: Frame) -> list[str]:
     """What makes runs of a table differ in more than their cell, or mean less than they seem."""
     notes = _collapsed(frame) + _same(frame) + _rising(frame) + _uneven(frame)
-    notes += _uneven_terms(frame) + _beyond(frame) + _several(frame) + _judged_before(frame)
+    notes += (
+        _tuned(frame)
+        + _uneven_terms(frame)
+        + _beyond(frame)
+        + _several(frame)
+        + _judged_before(frame)
+    )
     notes += _partly_preprocessed(frame) + _by_rule(frame)
     if frame.plan["data"].get("tested_on_val"):
         notes.append(wording.TESTED_ON_VAL)

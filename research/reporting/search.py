@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import shlex
 import shutil
 import tempfile
@@ -26,6 +27,7 @@ from research.reporting.markdown import rows_of
 from research.tracking import VIEW, Tracker, mark_of
 
 FILE = "search.json"
+RUN_ID = re.compile(r"[0-9a-f]{32}")
 STATES = ("finished", "pruned", "failed")
 SHOWN = ("number", "value", "state", "epochs", "seconds")
 Content = Mapping[str, Any]
@@ -112,6 +114,22 @@ def search_report(parent: str, tracker: Tracker, project: Project) -> TuneResult
         html=folder / "report.html",
         view=view,
     )
+
+
+def find_search(name: str, tracker: Tracker) -> str | None:
+    """``tune/NAME`` or a search's parent run id to that id; None where it is none of a search.
+
+    Raises `InvalidInput` where no search has that name.
+    """
+    if name.startswith("tune/"):
+        found = tracker.find(kind="search", study=name.removeprefix("tune/"))
+        if not found:
+            known = sorted({f"tune/{run.tags['study']}" for run in tracker.find(kind="search")})
+            more = f"; there are {', '.join(known)}" if known else ""
+            raise InvalidInput(f"'{name}': there is no such search{more}")
+        return found[0].run_id
+    run = tracker.get(name) if RUN_ID.fullmatch(name) else None
+    return name if run is not None and run.tags.get("kind") == "search" else None
 
 
 def read_content(parent: str, tracker: Tracker) -> dict[str, Any]:

@@ -14,12 +14,12 @@ from research.inspection import check_buildable
 from research.planning import arithmetic_hash, read_params, resolve
 from research.project import Project
 from research.request import Request, find_control
-from research.space import Space
+from research.space import Settle, Space
 from research.spec import Holdout, Input, Recipe, RunSpec, content_hash
 from research.studies import Origin, template_search
 from research.study import Study
 from research.tracking import Tracker
-from research.tuning import METRICS, PRUNERS, SAMPLERS, Options, goal
+from research.tuning import METRICS, PRUNERS, SAMPLERS, Options
 from research.validation import complete
 
 MAX_TRIALS = 100_000
@@ -43,6 +43,7 @@ class SearchPlan:
     resolved: Mapping[str, str]
     declared_hash: str
     command: tuple[str, ...]
+    label: str = ""  # of a search that is for one cell of a study: a dot and the cell's name
 
     @property
     def key(self) -> str:
@@ -53,7 +54,7 @@ class SearchPlan:
     @property
     def name(self) -> str:
         """What Optuna knows the search by."""
-        return f"{self.study.name}-{self.key[:8]}"
+        return f"{self.study.name}{self.label}-{self.key[:8]}"
 
     def recipe(self, values: Mapping[str, Any]) -> RunSpec:
         """Values to the complete spec of a trial. Raises `InvalidInput`."""
@@ -114,13 +115,9 @@ def plan_search(
             "data": {"name": location.name, "params": start.data.params},
         }
     )
-    _check(space, start, location, splits)
+    check_space(space, start, location, splits)
     if options.sampler == "grid":
         space.grid()
-
-    def settled(recipe: Recipe) -> Recipe | None:
-        done, wrong = complete(recipe, location.source)
-        return None if wrong else done
 
     return SearchPlan(
         study=study,
@@ -129,7 +126,7 @@ def plan_search(
         splits=splits,
         start=start,
         space=space,
-        own=space.at(start, settled),
+        own=space.at(start, settle(location)),
         options=options,
         resolved=resolved,
         declared_hash=declared,
@@ -145,7 +142,17 @@ def completed(start: RunSpec, changes: Mapping[str, Any], source: str) -> RunSpe
     return RunSpec.model_validate(done.model_dump() | {"seed": start.seed})
 
 
-def _check(space: Space, start: RunSpec, location: Location, splits: Splits) -> None:
+def settle(location: Location) -> Settle:
+    """Fills in every default of a recipe on data of a place; gives None of what cannot be."""
+
+    def settled(recipe: Recipe) -> Recipe | None:
+        done, wrong = complete(recipe, location.source)
+        return None if wrong else done
+
+    return settled
+
+
+def check_space(space: Space, start: RunSpec, location: Location, splits: Splits) -> None:
     """Refuses a space with a choice, or an end of a range, that no run can have."""
     problems: list[str] = []
     for name, dimension in space.dimensions.items():
@@ -211,6 +218,3 @@ def command_of(
     for path, value in request.changes.items():
         words += ["--set", f"{path}={value}"]
     return tuple(words)
-
-
-__all__ = ["SearchPlan", "command_of", "completed", "goal", "plan_search", "prepare_search"]

@@ -103,6 +103,22 @@ def open_search(
         return study, number - 1
 
 
+def find_search(plan: SearchPlan, where: str) -> optuna.Study | None:
+    """A search's study in Optuna as it stands, or None where it was not begun with this space."""
+    with quiet():
+        storage = open_storage(where)
+        names = {study.study_name for study in storage.get_all_studies()}
+        if plan.name not in names:
+            return None
+        number = 1
+        while _numbered(plan.name, number + 1) in names:
+            number += 1
+        name = _numbered(plan.name, number)
+        study = optuna.load_study(study_name=name, storage=storage, sampler=RandomSampler())
+        known = json.loads(study.user_attrs.get(SPACE, "{}"))
+        return None if plan.space.differences(known) else study
+
+
 def load_search(where: str, name: str, pruner: BasePruner) -> optuna.Study:
     """A search's study in Optuna, for who reports to it."""
     with quiet():
