@@ -113,6 +113,10 @@ def test_a_search_from_the_first_command_to_the_last(call: Call, searched: Proje
     assert recipe.name == "tiny_tuned.yaml"
     code, out, _ = call("ablate", "tiny_tuned", "--dry-run", "--json")
     assert code == 0 and json.loads(out)["runs"] >= 6
+    names = {"history.png", "slices.png", "parallel.png", "trials.json", "recipe.yaml"}
+    assert all(tracker.read_file(parent.run_id, name) for name in names)
+    table = json.loads(tracker.read_file(parent.run_id, "trials.json") or b"")
+    assert len(table["data"]) == 4 and {"number", "state", "lr"} <= set(table["columns"])
     page = Path(content["report"]).read_text()
     assert "<h2>What was found</h2>" in page and "<script" not in page
 

@@ -8,7 +8,7 @@ import re
 import shlex
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,10 +27,17 @@ from research.reporting.markdown import rows_of
 from research.tracking import VIEW, Tracker, mark_of
 
 FILE = "search.json"
+Content = Mapping[str, Any]
 RUN_ID = re.compile(r"[0-9a-f]{32}")
 STATES = ("finished", "pruned", "failed")
+PICTURES: Mapping[str, Callable[[Content], Figure | None]] = {
+    "history": pictures.history,
+    "importances": pictures.importances,
+    "slices": pictures.slices,
+    "parallel": pictures.parallel,
+    "contour": pictures.contour,
+}
 SHOWN = ("number", "value", "state", "epochs", "seconds")
-Content = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -89,9 +96,12 @@ def search_report(parent: str, tracker: Tracker, project: Project) -> TuneResult
             pd.json_normalize(list(trials["params"]))  # a column for each dimension
         ) if len(trials) else trials  # fmt: skip
         flat.to_csv(beside / "trials.csv", index=False)
-        history = pictures.history(content)
-        if history is not None:
-            history.savefig(beside / "history.png", dpi=110)
+        for name_of_picture, draw in PICTURES.items():
+            figure = draw(content)
+            if figure is not None:
+                figure.savefig(beside / f"{name_of_picture}.png", dpi=110)
+        table = {"columns": list(flat.columns), "data": _plain(flat)}
+        (beside / "trials.json").write_text(json.dumps(table), encoding="utf-8")
         tracker.log_files(parent, beside)
         shutil.rmtree(folder, ignore_errors=True)
         shutil.copytree(beside, folder)
@@ -114,6 +124,12 @@ def search_report(parent: str, tracker: Tracker, project: Project) -> TuneResult
         html=folder / "report.html",
         view=view,
     )
+
+
+def _plain(table: pd.DataFrame) -> list[list[Any]]:
+    """The rows of a table as MLflow's own tables have them: NaN is null."""
+    rows: list[list[Any]] = json.loads(table.to_json(orient="values"))
+    return rows
 
 
 def find_search(name: str, tracker: Tracker) -> str | None:
@@ -354,11 +370,7 @@ def _page(content: Content, sentences: list[str]) -> str:
         metric=wording.metric_name(content["metric"]),
         synthetic=content["data"]["synthetic"],
         sentences=sentences,
-        history=_drawn(pictures.history(content)),
-        importances=_drawn(pictures.importances(content)),
-        slices=_drawn(pictures.slices(content)),
-        parallel=_drawn(pictures.parallel(content)),
-        contour=_drawn(pictures.contour(content)),
+        **{name: _drawn(draw(content)) for name, draw in PICTURES.items()},
         confirmed=confirmed_rows(content),
         names=list(content["space"]),
         space=[(name, one["told"], one.get("path", "")) for name, one in content["space"].items()],

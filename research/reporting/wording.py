@@ -125,7 +125,7 @@ def _detectable(effect: Effect) -> str:
     """How large an effect these runs could have found."""
     if effect.mde > HOPELESS:
         return "these runs could hardly have found any effect: more seeds, or more test images"
-    return f"with these runs an effect of {percent(effect.mde)} points would be found in 4 of 5"
+    return f"an effect of {percent(effect.mde)} points would be found in 4 of 5 such studies"
 
 
 def sentence(effect: Effect, frame: Frame) -> str:
