@@ -282,6 +282,27 @@ def test_failures_are_recorded_with_their_reason(
     assert "nothing to recommend" in " ".join(made.sentences) and made.recipe is None
 
 
+def test_a_full_disk_is_told_and_costs_no_trial(
+    call: Call, searched: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    full = OSError(28, "No space left on device")
+    states = iter([None] * 12)
+
+    def error(state: training.State) -> Exception | None:
+        return next(states, full)
+
+    monkeypatch.setattr(training, "train_step", failing(error))
+    words = ("tune", "tiny", "--trials", "4", "--confirm", "0", *INLINE)
+    code, _, err = call(*words)
+    assert code == 1 and "the disk is full; what was told" in err and "Traceback" not in err
+    before = len([one for one in trials(searched) if one.state.name == "COMPLETE"])
+    assert 0 < before < 4
+    monkeypatch.undo()
+    monkeypatch.chdir(searched.root)
+    assert tune(pruner="hyperband").counts["failed"] == 0
+    assert len(connect(searched).find(kind="trial", pruned="false")) >= 3
+
+
 def test_the_test_split_is_opened_on_request_alone(searched: Project) -> None:
     made = tune(trials=2, confirm=2, test=True)
     tracker = connect(searched)

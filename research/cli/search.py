@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import shlex
 
 import typer
@@ -9,7 +10,6 @@ from rich.table import Table
 
 from research.cli import console, heading
 from research.cli.search_progress import SearchProgress
-from research.errors import InvalidInput
 from research.execution import crew_of
 from research.project import Project
 from research.reporting.search import (
@@ -103,13 +103,14 @@ def conduct(
         command = shlex.join(console.again())
         err.print(f"stopped; what is told is kept. Go on with: {command}", markup=False)
         raise typer.Exit(130) from None
-    except OSError as error:
-        if error.errno is None:
+    except Exception as error:
+        if not is_full(error):
             raise
-        raise InvalidInput(
-            f"{error.strerror}{f': {error.filename}' if error.filename else ''}; what was told to "
-            "the search is kept: make room, and ask again"
-        ) from None
+        err.print(
+            "the disk is full; what was told to the search is kept: make room, and ask again",
+            style="red",
+        )
+        raise typer.Exit(1) from None
     tracker = connect(project)
     made = search_report(done.parent, tracker, project)
     if as_json:
@@ -118,6 +119,15 @@ def conduct(
         print_search(made, read_content(done.parent, tracker))
     if done.failed or not made.counts["finished"]:
         raise typer.Exit(1)
+
+
+def is_full(error: BaseException | None) -> bool:
+    """Whether an error comes of a disk without room, however deep that is."""
+    while error is not None:
+        if getattr(error, "errno", None) == errno.ENOSPC or "disk is full" in str(error):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def print_search(made: TuneResult, content: dict[str, object]) -> None:

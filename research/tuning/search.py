@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
 import logging
 import re
@@ -46,6 +48,7 @@ from research.tuning.trial import TRIAL, TrialRunner
 OUT_OF_MEMORY = re.compile(
     r"OutOfMemory|MemoryError|out of memory|can't allocate|not enough memory"
 )
+NO_ROOM = re.compile(r"disk is full|No space left on device")
 log = logging.getLogger("research")
 
 
@@ -183,6 +186,8 @@ class Search:
             return None
         number = int(outcome.job.labels.more[TRIAL])
         if outcome.status == "failed":
+            if NO_ROOM.search(outcome.error):  # no fault of the trial's: it is asked for again
+                raise OSError(errno.ENOSPC, outcome.error)
             mark_failed(self.parent.tracker, outcome.job.labels.fingerprint, outcome.error)
             if OUT_OF_MEMORY.search(outcome.error) and outcome.job.spec.training.accumulate == 1:
                 self._halve(outcome.job, number, outcome.error)
@@ -258,7 +263,8 @@ def carry_out_search(
                     _log_best(trials, search, tracker)
                     observe(Told(number, trials))
     except BaseException:
-        with asking(search.study, search.project):
+        # On a full disk this fails as well; the trials are then found dead at the next start.
+        with contextlib.suppress(OSError), asking(search.study, search.project):
             requeue_stopped(search.study)
         raise
 
