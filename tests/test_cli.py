@@ -295,3 +295,16 @@ def test_a_dry_run_tells_the_seeds_that_an_effect_needs(call: Call, project: Pro
     assert call("ablate", "tiny", "--detect", "0.05")[0] == 2
     assert call("ablate", "tiny", "--dry-run", "--detect", "5")[0] == 2
     assert call("ablate", "tiny", "--dry-run", "--max-seeds", "5")[0] == 2
+
+
+def test_the_doctor_says_what_is_wrong_and_changes_nothing(
+    call: Call, project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = sorted(project.root.rglob("*"))
+    code, out, _ = call("doctor")
+    assert code == 0 and "✓ tracking" in out and "· data" in out
+    assert sorted(project.root.rglob("*")) == before
+    monkeypatch.setenv("RESEARCH_DATA", "nowhere.csv")
+    code, out, _ = call("doctor", "--json")
+    found = {one["name"]: one["verdict"] for one in json.loads(out)}
+    assert code == 1 and found["data"] == "wrong" and found["versions"] == "ok"

@@ -116,6 +116,7 @@ INSIDE = {
         *("data", "design", "designs", "errors", "figures", "metrics", "project", "spec", "stats"),
         *("study", "tracking", "yaml_source"),
     },
+    "health": {"arithmetic", "data", "errors", "project", "provenance", "tracking"},
     "browsing": {"errors", "project", "tracking"},
 }
 ANYWHERE = {"api", "cli", "__init__", "__main__"}

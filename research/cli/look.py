@@ -1,4 +1,4 @@
-"""Commands that look around: ``studies``, ``models``, ``ui``."""
+"""Commands that look around: ``studies``, ``models``, ``doctor``, ``ui``."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ def add_to(app: typer.Typer) -> None:
     """Adds the commands."""
     app.command()(studies)
     app.command()(models)
+    app.command()(doctor)
     app.command()(ui)
 
 
@@ -57,6 +58,27 @@ def studies(
         _print_studies(rows)
     if problems:  # those that can be read are listed all the same
         raise InvalidInput(*problems)
+
+
+def doctor(as_json: options.Json = False) -> None:
+    """Says whether this machine and project can do what the commands ask of them."""
+    from dataclasses import asdict
+
+    from research.cli import console
+    from research.health import examine
+    from research.project import Project
+
+    found = examine(Project.find())
+    if as_json:
+        console.print_json([asdict(one) for one in found])
+    else:
+        marks = {"ok": "✓", "note": "·", "wrong": "✗"}
+        for one in found:
+            line = f"{marks[one.verdict]} {one.name:10}{one.text}"
+            style = {"wrong": "red", "note": "yellow"}.get(one.verdict)
+            console.out().print(line, style=style, markup=False)
+    if any(one.verdict == "wrong" for one in found):
+        raise typer.Exit(1)
 
 
 def _print_studies(rows: list[dict[str, Any]]) -> None:
