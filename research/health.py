@@ -19,6 +19,7 @@ from research.project import Project, cache_folder
 from research.provenance import git_state, hardware, versions
 from research.tracking import lease
 from research.tracking.database import connect
+from research.tracking.memory import MemoryTracker
 
 Verdict = Literal["ok", "note", "wrong"]
 LITTLE_DISK = 2 * 1024**3
@@ -129,6 +130,8 @@ def _data(project: Project) -> Finding:
 
 def _tracking(project: Project) -> Finding:
     tracker = connect(project, create=False)
+    if isinstance(tracker, MemoryTracker):
+        return Finding("tracking", "ok", "nothing is tracked here yet; made with the first run")
     running = tracker.running()
     dead = [run for run in running if not lease.is_alive(run.tags.get(lease.TAG))]
     text = f"{tracker.uri}: {len(running) - len(dead)} runs going on"
