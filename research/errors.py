@@ -30,7 +30,7 @@ class InvalidInput(ValueError):
 
 
 class Interrupted(KeyboardInterrupt):
-    """The process was asked to stop (SIGTERM); handled as Ctrl-C is."""
+    """The process was asked to stop (SIGTERM, SIGHUP); handled as Ctrl-C is."""
 
 
 def suggest(name: str, choices: Iterable[str]) -> str:

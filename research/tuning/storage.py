@@ -143,15 +143,19 @@ def counted(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
 
 
 def requeue_dead(study: optuna.Study) -> list[int]:
-    """Queues anew the trials whose process is gone, each once; gives the numbers of these.
+    """Queues anew the trials whose process is gone; gives the numbers of these.
 
-    One that died twice has failed. Whoever asks holds the search's lock.
+    One that died twice without an epoch more in between has failed. Whoever asks holds the search's
+    lock.
     """
     dead = []
-    for trial in trials_of(study):
+    trials = trials_of(study)
+    for trial in trials:
         if trial.state == TrialState.RUNNING and not lease.is_alive(trial.user_attrs.get(LEASE)):
             dead.append(trial.number)
-            _end(study, trial, again=RETRY_OF not in trial.user_attrs)
+            before = trial.user_attrs.get(RETRY_OF)
+            epochs = -1 if before is None else len(trials[before].intermediate_values)
+            _end(study, trial, again=len(trial.intermediate_values) > epochs)
     _queue_lost(study)
     return dead
 
