@@ -69,7 +69,7 @@ class SearchProgress(StudyProgress):
     def _told(self, event: Told) -> None:
         trial = next(one for one in event.trials if one.number == event.number)
         value = f", {trial.value:.4f}" if trial.state.name == "COMPLETE" else ""
-        ended = sum(one.state.is_finished() for one in event.trials)
+        self.done = ended = sum(one.state.is_finished() for one in event.trials)
         why = trial.user_attrs.get("reason", "")
         if not self.console.is_terminal or why:
             text = f"[{ended}/{self.total}] trial {trial.number}: "
