@@ -313,7 +313,10 @@ def test_the_test_split_is_opened_on_request_alone(searched: Project) -> None:
     for run in runs:  # what was confirmed is what was tested: it was not trained again
         same = confirmed[run.tags["fingerprint"]]
         assert run.metrics["val/loss"] == same.metrics["val/loss"]
-    assert any("tested once, on request" in sentence for sentence in made.sentences)
+    assert any("was tested, on request" in sentence for sentence in made.sentences)
+    later = tune(trials=2, confirm=2)  # what was opened stays told
+    assert any("was tested, on request" in sentence for sentence in later.sentences)
+    assert not any("was not opened" in sentence for sentence in later.sentences)
     assert not list((searched.runs / "checkpoints").glob("*/last.pt"))
 
 
@@ -337,6 +340,7 @@ def test_another_space_is_refused_and_fresh_begins_anew(searched: Project) -> No
         ({"sampler": "bayes"}, "--sampler bayes: no such sampler"),
         ({"pruner": "hyper"}, "--pruner hyper: no such pruner"),
         ({"confirm": 1}, "--confirm 1"),
+        ({"test": True}, "--confirm 0 confirms nothing"),
         ({"timeout_s": 0}, "--timeout"),
         ({"sampler": "grid"}, "--sampler grid: search.lr: has no step"),
         ({"executor": "ray"}, "ray"),
@@ -448,12 +452,72 @@ def test_a_search_ends_when_its_time_is_over(searched: Project) -> None:
     assert "of 500 trials" in made.sentences[0]
 
 
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"SQLite format 3\x00...", "did you mean sqlite:///"),
+        (b"my notes", "is not a journal"),
+        (b"1\n", "is not a journal"),
+        (b'{"op_code": 99}\n', "is not a journal"),
+    ],
+)
+def test_a_file_that_is_no_journal_is_left_alone(
+    searched: Project, content: bytes, words: str
+) -> None:
+    file = searched.root / "mine.txt"
+    file.write_bytes(content)
+    with pytest.raises(InvalidInput, match=words):
+        tune(storage=str(file))
+    assert file.read_bytes() == content
+
+
+def test_what_was_confirmed_is_not_lost_by_a_command_that_confirms_nothing(
+    searched: Project,
+) -> None:
+    made = tune(trials=3, confirm=2)
+    assert made.confirmed is not None and made.recipe is not None
+    text = made.recipe.read_text()
+    again = tune(trials=4, confirm=0)
+    assert again.confirmed == made.confirmed and made.recipe.read_text() == text
+    assert any("That was after 3 trials" in sentence for sentence in again.sentences)
+    with pytest.raises(KeyboardInterrupt):
+        tune(trials=5, confirm=2, observe=Watcher(stop_after=1))
+    content = read_content(made.parent_run_id, connect(searched))
+    assert content["winner"] == made.winner
+
+
+def test_trials_of_other_code_are_not_gone_on_with(
+    searched: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tune(trials=2)
+    monkeypatch.setattr("research.tuning.search.code_digest", lambda spec: "other")
+    with pytest.raises(InvalidInput, match=r"2 of its trials were made by other code.*--fresh"):
+        tune(trials=3)
+
+
+def test_a_grid_ends_and_a_sequence_varies_what_is_conditional(project: Project) -> None:
+    file = project.root / "ablations" / "tiny.yaml"
+    file.write_text(TINY + GRID)
+    made = tune(trials=9, sampler="grid", epochs=1)
+    assert made.counts["finished"] == 4 and "4 of 9 trials" in made.sentences[0]
+    file.write_text(TINY + SEARCH)
+    drawn = tune(trials=8, sampler="qmc", epochs=1, fresh=True).trials["params"]
+    found = [one["alpha"] for one in drawn if "alpha" in one]
+    assert len(found) == len(set(found)) > 2
+
+
+def test_a_search_of_another_metric_writes_a_recipe_of_its_own(searched: Project) -> None:
+    first, second = tune(trials=2), tune(trials=2, metric="val/loss")
+    assert first.recipe is not None and second.recipe not in (None, first.recipe)
+    assert tune(trials=3).recipe == first.recipe
+
+
 def test_a_search_s_report_is_rebuilt_from_its_runs(call: Call, searched: Project) -> None:
     made = tune(trials=2)
     made.html.unlink()
     for name in ("tune/tiny", made.parent_run_id):
         code, out, _ = call("report", name)
-        assert code == 0 and "2 of 2 trials" in out and made.html.is_file()
+        assert code == 0 and "2 trials: 2 finished" in out and made.html.is_file()
     assert json.loads(call("report", "tune/tiny", "--json")[1])["study"] == "tiny"
     code, _, err = call("report", "tune/tinny")
     assert code == 2 and "there are tune/tiny" in err

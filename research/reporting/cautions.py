@@ -111,6 +111,11 @@ def _tuned(frame: Frame) -> list[str]:
     return [
         f"{paths}: tuned for each cell on validation, {frame.study.nuisance.trials} trials each at "
         f"the same points: {each}."
+        + (
+            " With folds that was on the first fold, whose validation images other folds test."
+            if frame.study.folds is not None
+            else ""
+        )
     ]
 
 

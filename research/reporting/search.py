@@ -24,7 +24,7 @@ from research.project import Project
 from research.reporting import search_pictures as pictures
 from research.reporting import wording
 from research.reporting.markdown import rows_of
-from research.tracking import VIEW, Tracker, mark_of
+from research.tracking import VIEW, Tracked, Tracker, mark_of
 
 FILE = "search.json"
 Content = Mapping[str, Any]
@@ -138,14 +138,21 @@ def find_search(name: str, tracker: Tracker) -> str | None:
     Raises `InvalidInput` where no search has that name.
     """
     if name.startswith("tune/"):
-        found = tracker.find(kind="search", study=name.removeprefix("tune/"))
+        every = tracker.find(kind="search")
+        names = [f"tune/{run.tags['study']}{_of_cell(run)}" for run in every]
+        found = [run for run, one in zip(every, names, strict=True) if one == name]
         if not found:
-            known = sorted({f"tune/{run.tags['study']}" for run in tracker.find(kind="search")})
+            known = sorted(set(names))
             more = f"; there are {', '.join(known)}" if known else ""
             raise InvalidInput(f"'{name}': there is no such search{more}")
         return found[0].run_id
     run = tracker.get(name) if RUN_ID.fullmatch(name) else None
     return name if run is not None and run.tags.get("kind") == "search" else None
+
+
+def _of_cell(run: Tracked) -> str:
+    """What the name of a search for one cell of a study ends with."""
+    return f".{run.tags['cell']}" if run.tags.get("cell") else ""
 
 
 def read_content(parent: str, tracker: Tracker) -> dict[str, Any]:
@@ -201,7 +208,8 @@ def told(content: Content) -> list[str]:
     metric = wording.metric_name(content["metric"])
     best = best_trial(content)
     ended = ", ".join(f"{count} {state}" for state, count in number.items() if count)
-    asked = f"{len(content['trials'])} of {content['asked']} trials"
+    many = sum(number.values())
+    asked = f"{many} trials" if many >= content["asked"] else f"{many} of {content['asked']} trials"
     lines = [f"{asked}: {ended or 'none has ended'}."]
     if best is None:
         return [*lines, "No trial was trained to its end, so there is nothing to recommend."]
@@ -216,25 +224,37 @@ def _of_confirmation(content: Content) -> list[str]:
     """What fresh seeds made of the best, against the start."""
     metric = wording.metric_name(content["metric"])
     if not content["confirmed"]:
-        return ["Nothing was confirmed with fresh seeds (--confirm)."]
+        if not content["confirm"]:
+            return ["Nothing was confirmed with fresh seeds: --confirm 0.", *_of_test(content)]
+        why = "no setting but the start was trained to its end, or it was stopped before"
+        return [f"Nothing was confirmed with fresh seeds: {why}.", *_of_test(content)]
     if content["winner"] is None:
         return ["No setting has a score with every fresh seed, so none is confirmed."]
     one = next(c for c in content["confirmed"] if c["cell"] == content["winner"])
     n = len(one["scores"])
     bounds = f"{score(content, one['low'])} to {score(content, one['high'])}"
+    means = [c["mean"] for c in content["confirmed"]]
+    equal = means.count(one["mean"]) > 1
     lines = [
-        f"With {n} fresh seeds {named(content['winner'])} is the best of those confirmed: {metric} "
-        f"{score(content, one['mean'])} (95 % interval of the mean over seeds {bounds})."
+        f"With {n} fresh seeds {named(content['winner'])} is "
+        f"{'as good as any' if equal else 'the best'} of the {len(means)} confirmed: {metric} "
+        f"{score(content, one['mean'])} (95 % interval of the mean over seeds {bounds}). As the "
+        "best of several, on images that the search chose by, this too leans a little high."
     ]
+    if content["confirmed_of"] != content["asked"]:
+        lines.append(f"That was after {content['confirmed_of']} trials, not after those asked now.")
     lines += [_against(content, effect) for effect in content["effects"]]
     return [*lines, *_of_test(content)]
 
 
 def _of_test(content: Content) -> list[str]:
     """What the test split said, where that was asked."""
-    scores = content["tested"]["scores"]
-    if not scores:
+    if content["data"]["tested_on_val"]:
+        return ["The test images are the validation images, which the search chose by."]
+    openings = content["tested"]["openings"]
+    if not openings:
         return ["All of it is on validation images; the test split was not opened."]
+    scores = openings[-1]["scores"]
     metric = wording.metric_name(content["tested"]["metric"])
     lines = []
     for cell, values in scores.items():
@@ -245,7 +265,17 @@ def _of_test(content: Content) -> list[str]:
         lines.append(
             f"{name[0].upper()}{name[1:]} has {metric} {wording.percent(mean)} % ({each})."
         )
-    return ["What was confirmed was then tested once, on request.", *lines]
+    first = f"What was confirmed after {openings[-1]['trials']} trials was tested, on request."
+    if len(openings) > 1:
+        first += (
+            f" The test split had been opened for this search {len(openings) - 1} times before: "
+            "what was chosen since is chosen after the test was seen."
+        )
+    if content["folds"] is not None:
+        lines.append(
+            "The study has folds: images of other folds' tests were among those sought on."
+        )
+    return [first, *lines]
 
 
 def _against(content: Content, effect: Content) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,11 +17,25 @@ from research.study import Study
 from research.tracking.database import connect
 from research.tracking.recording import reconcile
 from research.tuning import Options
-from research.tuning.confirm import Confirmed, confirm, forget, open_test, spec_of, winner
+from research.tuning.confirm import (
+    Confirmed,
+    against_start,
+    confirm,
+    forget,
+    open_test,
+    spec_of,
+    winner,
+)
 from research.tuning.plan import SearchPlan, prepare_search
 from research.tuning.recipe import recipe_study, write_recipe
-from research.tuning.record import content_of, keep
-from research.tuning.search import Search, best_first, carry_out_search, opening_of
+from research.tuning.record import Made, content_of, keep, read_record
+from research.tuning.search import (
+    Search,
+    best_first,
+    carry_out_search,
+    check_code,
+    opening_of,
+)
 from research.tuning.storage import open_search, storage_of, trials_of
 
 DEFAULT_EXECUTOR = "processes"
@@ -72,30 +86,49 @@ def carry_out(
     """A plan to its search; ``write`` says whether the winner becomes a recipe."""
     where = storage_of(plan, project)
     study, _ = open_search(plan, where, project, fresh=request.fresh)
+    check_code(plan, study, accept=request.accept_code)
     tracker = connect(project)
     reconcile(tracker)
     observe(plan)
     opening = opening_of(plan, study.study_name)
     with hosted(opening, tracker, project.runs / "leases") as parent:
         search = Search(plan, study, parent, request, project)
-        confirmed: list[Confirmed] = []
-        failed: list[Outcome] = []
-        recipe: Path | None = None
-        tested: dict[str, list[float]] = {}
+        before = read_record(search)
+        made = Made()
         try:
             carry_out_search(search, executor, crew, where, observe)
-            confirmed, failed = confirm(search, where, executor, crew, observe)
-            recipe = _written(search, confirmed, project) if write else None
-            won = winner(confirmed, plan.options.metric)
-            if plan.options.test and won is not None:
-                tested, more = open_test(search, won, where, executor, crew, observe)
-                failed += more
-                forget(search, confirmed)
+            _conclude(search, made, before, where, executor, crew, observe, project, write=write)
         finally:
-            content = content_of(search, where, confirmed, tested, recipe)
-            keep(content, search, recipe)
-        parent.failed = bool(failed)
-    return Searched(plan, content, parent.run_id, tuple(failed))
+            content = content_of(search, where, made, before)
+            keep(content, search, made.recipe)
+        parent.failed = bool(made.failed)
+    return Searched(plan, content, parent.run_id, tuple(made.failed))
+
+
+def _conclude(
+    search: Search,
+    made: Made,
+    before: Mapping[str, Any],
+    where: str,
+    executor: str,
+    crew: int,
+    observe: Observer,
+    project: Project,
+    *,
+    write: bool,
+) -> None:
+    """Confirms the best, writes the recipe, opens the test split if that is asked."""
+    options = search.plan.options
+    confirmed, failed = confirm(search, where, executor, crew, observe)
+    made.confirmed, made.failed = confirmed, failed
+    kept = bool(before.get("confirmed")) and not confirmed  # by an earlier command
+    if write and not kept:
+        made.recipe = _written(search, confirmed, project)
+    won = winner(confirmed, options.metric)
+    if options.test and won is not None:
+        made.tested, more = open_test(search, won, where, executor, crew, observe)
+        made.failed += more
+        forget(search, confirmed)
 
 
 def _written(search: Search, confirmed: list[Confirmed], project: Project) -> Path | None:
@@ -103,7 +136,7 @@ def _written(search: Search, confirmed: list[Confirmed], project: Project) -> Pa
     plan = search.plan
     won = winner(confirmed, plan.options.metric)
     if won is not None and won.trial is None:
-        spec, how = plan.start, "the start itself, which no confirmed setting beat"
+        spec, how = plan.start, "the start itself, as no other setting confirmed was better"
     else:
         found = best_first(trials_of(search.study), plan.options.metric)
         if not found:
@@ -111,11 +144,26 @@ def _written(search: Search, confirmed: list[Confirmed], project: Project) -> Pa
         number = found[0].number if won is None else won.trial
         trial = next(one for one in found if one.number == number)
         spec, how = spec_of(search, trial), f"trial {number}"
-    if won is None:
-        how += ", which was not confirmed with fresh seeds"
-    else:
-        scores = ", ".join(f"{score:.4f}" for score in won.scores)
-        how += f"; {plan.options.metric} with {len(won.scores)} fresh seeds: {scores}"
-    about = f"The winner of the search {search.study.study_name}: {how}."
-    made = recipe_study(plan, spec, about)
+    made = recipe_study(plan, spec, _about(search, how, won, confirmed))
     return write_recipe(made, project.root / "ablations", plan.key[:8])
+
+
+def _about(search: Search, how: str, won: Confirmed | None, confirmed: list[Confirmed]) -> str:
+    """What a recipe says of where it comes from, and of how sure that is."""
+    plan, metric = search.plan, search.plan.options.metric
+    images = ", ".join(f"{len(getattr(plan.splits, one))} {one}" for one in ("train", "val"))
+    text = (
+        f"The winner of the search {search.study.study_name}, by {metric}: {how}. Sought on "
+        f"{plan.location.name} ({images} images), {plan.profile} profile, "
+        f"{plan.start.training.epochs} epochs; its limits on images are kept here."
+    )
+    if won is None:
+        text += " It was not confirmed with fresh seeds."
+    else:
+        text += f" With fresh seeds: {', '.join(f'{score:.4f}' for score in won.scores)}."
+        for effect in against_start(confirmed, metric, plan.study.margin):
+            if effect.cell == won.cell:
+                text += f" Against the start: {effect.effect:+.4f}, {effect.verdict}."
+    if plan.study.folds is not None:
+        text += " It was sought on one split: images of other folds' tests chose it."
+    return text

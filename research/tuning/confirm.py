@@ -196,7 +196,8 @@ def against_start(confirmed: Sequence[Confirmed], metric: str, margin: float) ->
     table = table[:, ~np.isnan(table).any(axis=0)] * (-1 if metric == "val/loss" else 1)
     if table.shape[1] < 2:
         return []
-    effects = many_to_one(table, margin=margin)
+    # A margin of accuracy says nothing of a loss, of which nothing is called equivalent.
+    effects = many_to_one(table, margin=1e-12 if metric == "val/loss" else margin)
     names = [one.cell for one in confirmed[1:]]
     return [replace(effect, cell=name) for effect, name in zip(effects, names, strict=True)]
 

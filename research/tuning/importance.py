@@ -31,7 +31,11 @@ def importances(
     2014) what the values vary with. A dimension under a condition is judged among the trials that
     have it. Empty where there are too few trials.
     """
-    done = [trial for trial in trials if trial.state == TrialState.COMPLETE]
+    done = [
+        trial
+        for trial in trials
+        if trial.state == TrialState.COMPLETE and "duplicate_of" not in trial.user_attrs
+    ]
     if len(done) < FEW or len({trial.value for trial in done}) < 2:
         return {}
     with quiet():

@@ -114,6 +114,7 @@ def _search(plan: Plan, cell: Cell) -> SearchPlan:
         location=plan.location,
         splits=data,
         start=start,
+        declared=start.training,
         space=space,
         own=space.at(start, settle(plan.location)),
         options=replace(

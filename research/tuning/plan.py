@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -15,7 +16,7 @@ from research.planning import arithmetic_hash, read_params, resolve
 from research.project import Project
 from research.request import Request, find_control
 from research.space import Settle, Space
-from research.spec import Holdout, Input, Recipe, RunSpec, content_hash
+from research.spec import Holdout, Input, Recipe, RunSpec, Training, content_hash
 from research.studies import Origin, template_search
 from research.study import Study
 from research.tracking import Tracker
@@ -38,6 +39,7 @@ class SearchPlan:
     splits: Splits
     start: RunSpec
     space: Space
+    declared: Training  # as asked, where auto is auto
     own: Mapping[str, Any] | None  # the start's own values in the space; None: it lies outside
     options: Options
     resolved: Mapping[str, str]
@@ -104,9 +106,15 @@ def plan_search(
         raise InvalidInput(f"search: the study '{study.name}' says nothing of what to seek")
     space = Space.of(search, start)
     splits = load(location, read_params(start))
+    if options.test and splits.tested_on_val:
+        raise InvalidInput(
+            "--test: the test images of this set are its validation images, which the search "
+            "chooses by; there is nothing left to test on"
+        )
     declared = arithmetic_hash(start, splits.digest)
     check_buildable(start, splits)
     resolved = resolve(start, splits, declared, request, tracker)
+    asked = start.training
     start = RunSpec.model_validate(
         start.model_dump()
         | {
@@ -126,6 +134,7 @@ def plan_search(
         splits=splits,
         start=start,
         space=space,
+        declared=asked,
         own=space.at(start, settle(location)),
         options=options,
         resolved=resolved,
@@ -187,6 +196,8 @@ def _wrong_options(options: Options) -> list[str]:
             f"--confirm {options.confirm}: give 0 for none, or 2 to {MAX_CONFIRM} seeds: of one "
             "there is no interval"
         )
+    if options.test and not options.confirm:
+        problems.append("--test: is of what was confirmed; --confirm 0 confirms nothing")
     for option, given, known in (
         ("sampler", options.sampler, SAMPLERS),
         ("pruner", options.pruner, PRUNERS),
@@ -211,10 +222,12 @@ def command_of(
     words = ["research", "tune", name, "--trials", str(options.trials), "--data", location.name]
     words += ["--variant", request.variant] if request.variant else []
     words += ["--profile", request.profile] if request.profile else []
+    words += ["--storage", options.storage] if options.storage else []
+    words += ["--test"] if options.test else []
     words += ["--epochs", str(request.epochs)] if request.epochs else []
     for option in ("sampler", "pruner", "metric", "seed", "confirm"):
         if getattr(options, option) != getattr(Options, option):
             words += [f"--{option}", str(getattr(options, option))]
     for path, value in request.changes.items():
-        words += ["--set", f"{path}={value}"]
+        words += ["--set", f"{path}={value if isinstance(value, str) else json.dumps(value)}"]
     return tuple(words)

@@ -40,14 +40,15 @@ def recipe_study(plan: SearchPlan, spec: RunSpec, about: str) -> Study:
 
 
 def write_recipe(study: Study, folder: Path, key: str) -> Path:
-    """A recipe to its file; one of the same name that a person wrote is left alone."""
+    """A recipe to its file; one that a person, or another search, wrote is left alone."""
     file = folder / f"{study.name}.yaml"
-    if file.exists() and not file.read_text(encoding="utf-8", errors="replace").startswith(MARK):
+    mark = f"{MARK}\n# Search {key}.\n"
+    if file.exists() and not file.read_text(encoding="utf-8", errors="replace").startswith(mark):
         study = study.replaced(name=f"{study.name}_{key}")
         file = folder / f"{study.name}.yaml"
     folder.mkdir(parents=True, exist_ok=True)
     beside = file.with_suffix(".part")
-    beside.write_text(recipe_text(study), encoding="utf-8")
+    beside.write_text(mark + recipe_text(study), encoding="utf-8")
     beside.replace(file)
     return file
 
@@ -57,12 +58,12 @@ def recipe_text(study: Study) -> str:
     content = study.model_dump(mode="json", exclude_defaults=True)
     order = ("name", "title", "about", "base", "factors")
     content = {name: content[name] for name in order if name in content} | content
-    return f"{MARK}\n" + yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=100)
+    return yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=100)
 
 
 def _portable(plan: SearchPlan, spec: RunSpec) -> Recipe:
     """A spec without what is of this machine: where the data is, the arithmetic that was chosen."""
-    declared = plan.study.base.training
+    declared = plan.declared
     training = spec.training.model_copy(
         update={"precision": declared.precision, "memory_format": declared.memory_format}
     )

@@ -66,6 +66,7 @@ def make_sampler(options: Options, done: int) -> BaseSampler:
                 return QMCSampler(
                     seed=options.seed,
                     scramble=True,
+                    independent_sampler=RandomSampler(seed=seed),
                     warn_independent_sampling=False,
                     warn_asynchronous_seeding=False,
                 )

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
@@ -48,6 +49,7 @@ from research.tuning.trial import TRIAL, TrialRunner
 OUT_OF_MEMORY = re.compile(
     r"OutOfMemory|MemoryError|out of memory|can't allocate|not enough memory"
 )
+CODE = "code_digest"
 NO_ROOM = re.compile(r"disk is full|No space left on device")
 log = logging.getLogger("research")
 
@@ -100,8 +102,8 @@ class Search:
             waiting = [trial for trial in trials if trial.state == TrialState.WAITING]
             if len(counted(trials)) - len(waiting) >= self.plan.options.trials:
                 return None
-            if not waiting:
-                self._queue(trials)
+            if not waiting and not self._queue(trials):
+                return None
             self.study.sampler = make_sampler(self.plan.options, len(trials))
             trial = self.study.ask()
             trial.set_user_attr(LEASE, lease.note())
@@ -112,16 +114,23 @@ class Search:
             self.live[trial.number] = trial
             return trial, values
 
-    def _queue(self, trials: list[FrozenTrial]) -> None:
-        """Queues what is to come next where the sampler does not decide: the start, a grid."""
+    def _queue(self, trials: list[FrozenTrial]) -> bool:
+        """Queues what is to come next where the sampler does not decide: the start, a grid.
+
+        Gives whether there is anything to come: a grid has an end.
+        """
         if not trials and self.plan.own is not None:
             self.study.enqueue_trial(dict(self.plan.own))
         elif self.plan.options.sampler == "grid":
             known = [trial.system_attrs.get("fixed_params", trial.params) for trial in trials]
-            for values in self.plan.space.grid():
+            grid = self.plan.space.grid()
+            np.random.default_rng(self.plan.options.seed).shuffle(grid)
+            for values in grid:
                 if values not in known:
                     self.study.enqueue_trial(values)
-                    return
+                    return True
+            return False
+        return True
 
     def _job(self, trial: optuna.trial.Trial, values: Mapping[str, Any]) -> Job | None:
         """A trial to its job, or None where it can be told without training."""
@@ -135,6 +144,7 @@ class Search:
             if other.user_attrs.get("fingerprint") == identity and self._repeats(trial, other):
                 return None
         trial.set_user_attr("fingerprint", identity)
+        trial.set_user_attr(CODE, code_digest(spec))
         labels = {name: value if isinstance(value, str) else json.dumps(value)
                   for name, value in values.items()}  # fmt: skip
         return self.job(spec, f"trial-{trial.number}", "trial", labels, {TRIAL: str(trial.number)})
@@ -170,7 +180,7 @@ class Search:
 
     def _repeats(self, trial: optuna.trial.Trial, other: FrozenTrial) -> bool:
         """Whether a trial was told what an ended one of the same spec had come to."""
-        if other.state not in (TrialState.COMPLETE, TrialState.PRUNED) or self.request.fresh:
+        if other.state not in (TrialState.COMPLETE, TrialState.PRUNED):
             return False
         for step, reported in other.intermediate_values.items():
             trial.report(reported, step)
@@ -230,6 +240,23 @@ class Search:
             values = None if value is None else [value]
             self.study.tell(number, values, state, skip_if_finished=True)
         self.live.pop(number, None)
+
+
+def check_code(plan: SearchPlan, study: optuna.Study, *, accept: bool) -> None:
+    """Refuses to go on with trials that other code made, unless that is accepted."""
+    if accept:
+        return
+    stale = []
+    for trial in counted(trials_of(study)):
+        if CODE in trial.user_attrs and trial.state == TrialState.COMPLETE:
+            with contextlib.suppress(InvalidInput):
+                if code_digest(plan.recipe(trial.params)) != trial.user_attrs[CODE]:
+                    stale.append(trial.number)
+    if stale:
+        raise InvalidInput(
+            f"search {study.study_name}: {len(stale)} of its trials were made by other code, and "
+            "are not to be compared with new ones: --fresh begins anew, --accept-code goes on"
+        )
 
 
 def suggest(trial: optuna.trial.Trial, name: str, dimension: Dimension) -> Any:
@@ -305,20 +332,21 @@ def _log_best(trials: tuple[FrozenTrial, ...], search: Search, tracker: Tracker)
 
 def identity_of(plan: SearchPlan, name: str) -> str:
     """The hash by which the parent run of a search is found again."""
-    return content_hash([plan.key, name])
+    return content_hash([plan.key, name, plan.options.storage or ""])
 
 
 def opening_of(plan: SearchPlan, name: str) -> Opening:
     """The parent run of a search as it is made."""
     return Opening(
         experiment=experiment_name("tune", plan.study.name),
-        name=f"{plan.study.name} ({plan.profile})",
+        name=f"{plan.study.name}{plan.label} ({plan.profile})",
         identity=identity_of(plan, name),
         tags={
             "kind": "search",
             "study": plan.study.name,
             "study_hash": identity_of(plan, name),
             "search": name,
+            "cell": plan.label.removeprefix("."),
             "declared_hash": plan.declared_hash,
             "resolved": json.dumps(dict(plan.resolved)),
             "profile": plan.profile,

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from research.tuning.samplers import quiet
 FOLDER = "searches"  # of the project's runs
 LEASE, DIED, RETRY_OF, STOPPED = "lease", "died", "retry_of", "stopped"
 SPACE = "space"
+GRACE_S = 30.0  # between a trial's beginning and the note of who trains it
 
 
 def storage_of(plan: SearchPlan, project: Project) -> str:
@@ -46,16 +48,37 @@ def open_storage(where: str) -> BaseStorage:
                 raise InvalidInput(f"--storage {where}: {text}") from None
         file = Path(where).expanduser()
         try:
+            _check_journal(file, where)
             file.parent.mkdir(parents=True, exist_ok=True)
-            _mend(file)
             return JournalStorage(JournalFileBackend(str(file)))
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AssertionError) as error:
+            if isinstance(error, InvalidInput):
+                raise
             text = getattr(error, "strerror", None) or "is not a journal of Optuna's"
             raise InvalidInput(f"--storage {where}: {text}; give another place") from None
 
 
+def _check_journal(file: Path, where: str) -> None:
+    """Refuses a file that is something else, before a byte of it is touched."""
+    if not file.exists() or not file.stat().st_size:
+        return
+    with file.open("rb") as stream:
+        first = stream.readline(1_000_000)
+    if first.startswith(b"SQLite format 3"):
+        raise InvalidInput(f"--storage {where}: is an SQLite file; did you mean sqlite:///{where}?")
+    try:
+        found = json.loads(first)
+    except ValueError:
+        found = None
+    if not isinstance(found, dict) or "op_code" not in found:
+        raise InvalidInput(f"--storage {where}: is not a journal of Optuna's; give another place")
+
+
 def _mend(file: Path) -> None:
-    """Cuts off a last line that was not written whole: the disk was full, or the process killed."""
+    """Cuts off a last line that was not written whole: the disk was full, or the process killed.
+
+    Whoever asks holds the search's lock, and the file is known to be a journal.
+    """
     if not file.exists() or not file.stat().st_size:
         return
     with file.open("rb+") as stream:
@@ -75,6 +98,11 @@ def open_search(
     Raises `InvalidInput` where it was begun with another space; ``fresh`` begins anew.
     """
     with lease.wait_for(project.runs / "leases", f"search-{plan.key}"), quiet():
+        if "://" not in where:
+            file = Path(where).expanduser()
+            _check_journal(file, where)
+            with contextlib.suppress(OSError):  # told when it is opened
+                _mend(file)
         storage = open_storage(where)
         names = {study.study_name for study in storage.get_all_studies()}
         number = 1
@@ -151,13 +179,21 @@ def requeue_dead(study: optuna.Study) -> list[int]:
     dead = []
     trials = trials_of(study)
     for trial in trials:
-        if trial.state == TrialState.RUNNING and not lease.is_alive(trial.user_attrs.get(LEASE)):
+        if trial.state == TrialState.RUNNING and _is_dead(trial):
             dead.append(trial.number)
             before = trial.user_attrs.get(RETRY_OF)
             epochs = -1 if before is None else len(trials[before].intermediate_values)
             _end(study, trial, again=len(trial.intermediate_values) > epochs)
     _queue_lost(study)
     return dead
+
+
+def _is_dead(trial: FrozenTrial) -> bool:
+    """Whether no one trains a running trial; one that was just asked for has no note yet."""
+    note = trial.user_attrs.get(LEASE)
+    if note is None and trial.datetime_start is not None:
+        return (datetime.now() - trial.datetime_start).total_seconds() > GRACE_S
+    return not lease.is_alive(note)
 
 
 def requeue_stopped(study: optuna.Study) -> None:
@@ -171,8 +207,9 @@ def requeue_stopped(study: optuna.Study) -> None:
 def set_attrs(study: optuna.Study, trial: FrozenTrial, **attrs: Any) -> None:
     """Notes of an unfinished trial."""
     noted = optuna.trial.Trial(study, trial._trial_id)
-    for name, value in attrs.items():
-        noted.set_user_attr(name, value)
+    with contextlib.suppress(optuna.exceptions.UpdateFinishedTrialError):  # taken over elsewhere
+        for name, value in attrs.items():
+            noted.set_user_attr(name, value)
 
 
 def _end(study: optuna.Study, trial: FrozenTrial, *, again: bool, stopped: bool = False) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import time
 from collections.abc import Generator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -12,9 +14,10 @@ import optuna
 from research.records import Epoch, Step
 from research.run import Done, Job
 from research.runner import Runner
+from research.tracking import lease
 from research.tracking.recording import Pruned
 from research.tuning.samplers import make_pruner, quiet
-from research.tuning.storage import load_search, trials_of
+from research.tuning.storage import LEASE, load_search, trials_of
 
 TRIAL = "trial"  # the tag with a trial's number
 
@@ -37,14 +40,17 @@ class TrialRunner:
         running = self.runner(job)
         trial = self._trial(int(job.labels.more[TRIAL]))
         known = set(trial.study.trials[trial.number].intermediate_values)
+        beat = time.monotonic()
         try:
             while True:
                 record = next(running)
                 yield record
+                beat = self._beat(trial, beat)
                 if not isinstance(record, Epoch):
                     continue
                 if record.number not in known:  # from before it was stopped
-                    trial.report(record.metrics()[self.metric], record.number)
+                    with contextlib.suppress(optuna.exceptions.UpdateFinishedTrialError):
+                        trial.report(record.metrics()[self.metric], record.number)
                 if record.number < job.spec.training.epochs and self._is_hopeless(trial):
                     running.throw(Pruned())
         except StopIteration as stop:
@@ -70,6 +76,15 @@ class TrialRunner:
 
     def _trial(self, number: int) -> optuna.trial.Trial:
         return optuna.trial.Trial(self.study, trials_of(self.study)[number]._trial_id)
+
+    def _beat(self, trial: optuna.trial.Trial, last: float) -> float:
+        """Says now and then that the trial is alive, for other machines; when it last did."""
+        now, note = time.monotonic(), trial.user_attrs.get(LEASE)
+        if note is None or now - last < lease.BEAT_EVERY_S:
+            return last
+        with contextlib.suppress(optuna.exceptions.UpdateFinishedTrialError):
+            trial.set_user_attr(LEASE, lease.beaten(note))
+        return now
 
     def _is_hopeless(self, trial: optuna.trial.Trial) -> bool:
         with quiet():
