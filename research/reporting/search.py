@@ -395,7 +395,6 @@ def _page(content: Content, sentences: list[str]) -> str:
     )
     return environment.get_template("search.html.j2").render(
         study=content["study"],
-        title=content["title"],
         profile=content["profile"],
         metric=wording.metric_name(content["metric"]),
         synthetic=content["data"]["synthetic"],
@@ -411,7 +410,7 @@ def _page(content: Content, sentences: list[str]) -> str:
 
 
 def _markdown(content: Content, sentences: list[str]) -> str:
-    lines = [f"# Search of {content['title'] or content['study']}", ""]
+    lines = [f"# Search of {content['study']}", ""]
     if content["data"]["synthetic"]:
         lines += ["**Synthetic data: says nothing about photographs of people.**", ""]
     lines += [f"- {sentence}" for sentence in sentences]

@@ -25,7 +25,7 @@ def recipe_study(plan: SearchPlan, spec: RunSpec, about: str) -> Study:
     factors = {name: _around(plan, spec, factor) for name, factor in study.factors.items()}
     made = study.replaced(
         name=f"{study.name}_{TUNED}",
-        title=f"{study.title or study.name}, tuned",
+        title=f"{study.name}, tuned",
         about=about,
         base=base.model_dump(mode="json"),
         factors={name: factor.model_dump(mode="json") for name, factor in factors.items()},
