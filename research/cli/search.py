@@ -12,13 +12,8 @@ from research.cli import console, heading
 from research.cli.search_progress import SearchProgress
 from research.execution import crew_of
 from research.project import Project
-from research.reporting.search import (
-    TuneResult,
-    confirmed_rows,
-    read_content,
-    search_report,
-    trial_rows,
-)
+from research.reporting.search import TuneResult, read_content, search_report
+from research.reporting.search_tables import confirmed_rows, trial_rows
 from research.request import Request
 from research.tracking.database import connect
 from research.tuning import Options

@@ -13,7 +13,7 @@ from rich.text import Text
 from research.cli import heading
 from research.cli.progress import StudyProgress
 from research.executors import Event, Outcome
-from research.reporting.search import value_text
+from research.reporting.search_tables import value_text
 from research.tracking.recording import Labels
 from research.tuning import goal
 from research.tuning.confirm import Confirming

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import math
 import re
-import shlex
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping
@@ -24,12 +22,13 @@ from research.project import Project
 from research.reporting import search_pictures as pictures
 from research.reporting import wording
 from research.reporting.markdown import rows_of
+from research.reporting.search_tables import best_trial, confirmed_rows, counts, rests, trial_rows
+from research.reporting.search_wording import told
 from research.tracking import VIEW, Tracked, Tracker, mark_of
 
 FILE = "search.json"
 Content = Mapping[str, Any]
 RUN_ID = re.compile(r"[0-9a-f]{32}")
-STATES = ("finished", "pruned", "failed")
 PICTURES: Mapping[str, Callable[[Content], Figure | None]] = {
     "history": pictures.history,
     "importances": pictures.importances,
@@ -164,18 +163,6 @@ def read_content(parent: str, tracker: Tracker) -> dict[str, Any]:
     return content
 
 
-def counts(content: Content) -> dict[str, int]:
-    """Trials by how they ended."""
-    return {state: sum(t["state"] == state for t in content["trials"]) for state in STATES}
-
-
-def best_trial(content: Content) -> Mapping[str, Any] | None:
-    """The best finished trial, the first of equals."""
-    sign = 1 if content["goal"] == "minimize" else -1
-    done = pictures.finished(content)
-    return min(done, key=lambda t: (sign * t["value"], t["number"]), default=None)
-
-
 def _best(content: Content) -> dict[str, Any] | None:
     found = best_trial(content)
     if found is None:
@@ -191,199 +178,6 @@ def _confirmed(content: Content) -> dict[str, Any] | None:
                 "cell": one["cell"],
             }
     return None
-
-
-def score(content: Content, value: float | None, digits: int = 1) -> str:
-    """A value of the metric as people read it."""
-    if value is None or not math.isfinite(value):
-        return "–"
-    if content["metric"] == "val/loss":
-        return f"{value:.4f}"
-    return f"{wording.percent(value, digits)} %"
-
-
-def told(content: Content) -> list[str]:
-    """What the search came to, in sentences."""
-    number = counts(content)
-    metric = wording.metric_name(content["metric"])
-    best = best_trial(content)
-    ended = ", ".join(f"{count} {state}" for state, count in number.items() if count)
-    many = sum(number.values())
-    asked = f"{many} trials" if many >= content["asked"] else f"{many} of {content['asked']} trials"
-    lines = [f"{asked}: {ended or 'none has ended'}."]
-    if best is None:
-        return [*lines, "No trial was trained to its end, so there is nothing to recommend."]
-    lines.append(
-        f"Trial {best['number']} was the best: {metric} {score(content, best['value'])}. The best "
-        "of many trials is partly luck, so this is too good to be expected again."
-    )
-    return [*lines, *_of_confirmation(content)]
-
-
-def _of_confirmation(content: Content) -> list[str]:
-    """What fresh seeds made of the best, against the start."""
-    metric = wording.metric_name(content["metric"])
-    if not content["confirmed"]:
-        if not content["confirm"]:
-            return ["Nothing was confirmed with fresh seeds: --confirm 0.", *_of_test(content)]
-        why = "no setting but the start was trained to its end, or it was stopped before"
-        return [f"Nothing was confirmed with fresh seeds: {why}.", *_of_test(content)]
-    if content["winner"] is None:
-        return ["No setting has a score with every fresh seed, so none is confirmed."]
-    one = next(c for c in content["confirmed"] if c["cell"] == content["winner"])
-    n = len(one["scores"])
-    bounds = f"{score(content, one['low'])} to {score(content, one['high'])}"
-    means = [c["mean"] for c in content["confirmed"]]
-    equal = means.count(one["mean"]) > 1
-    lines = [
-        f"With {n} fresh seeds {named(content['winner'])} is "
-        f"{'as good as any' if equal else 'the best'} of the {len(means)} confirmed: {metric} "
-        f"{score(content, one['mean'])} (95 % interval of the mean over seeds {bounds}). As the "
-        "best of several, on images that the search chose by, this too leans a little high."
-    ]
-    if content["confirmed_of"] != content["asked"]:
-        lines.append(f"That was after {content['confirmed_of']} trials, not after those asked now.")
-    lines += [_against(content, effect) for effect in content["effects"]]
-    return [*lines, *_of_test(content)]
-
-
-def _of_test(content: Content) -> list[str]:
-    """What the test split said, where that was asked."""
-    if content["data"]["tested_on_val"]:
-        return ["The test images are the validation images, which the search chose by."]
-    openings = content["tested"]["openings"]
-    if not openings:
-        return ["All of it is on validation images; the test split was not opened."]
-    scores = openings[-1]["scores"]
-    metric = wording.metric_name(content["tested"]["metric"])
-    lines = []
-    for cell, values in scores.items():
-        known = [value for value in values if math.isfinite(value)]
-        mean = sum(known) / len(known) if known else math.nan
-        each = ", ".join(wording.percent(value) for value in values)
-        name = named(cell)
-        lines.append(
-            f"{name[0].upper()}{name[1:]} has {metric} {wording.percent(mean)} % ({each})."
-        )
-    first = f"What was confirmed after {openings[-1]['trials']} trials was tested, on request."
-    if len(openings) > 1:
-        first += (
-            f" The test split had been opened for this search {len(openings) - 1} times before: "
-            "what was chosen since is chosen after the test was seen."
-        )
-    if content["folds"] is not None:
-        lines.append(
-            "The study has folds: images of other folds' tests were among those sought on."
-        )
-    return [first, *lines]
-
-
-def _against(content: Content, effect: Content) -> str:
-    """One confirmed setting against the start."""
-    name = named(effect["cell"])
-    if content["metric"] == "val/loss":
-        change = f"{effect['effect']:+.4f} of loss it falls by"
-        bounds = f"{effect['low']:+.4f} to {effect['high']:+.4f}"
-    else:
-        change = f"{wording.points(effect['effect'])} points"
-        bounds = wording.interval(effect["low"], effect["high"])
-    if not math.isfinite(effect["p"]):
-        return f"{name} against the start: {change}; too few seeds, or none that differ, to judge."
-    more = f"({change}; 95 % interval {bounds}, adjusted p {wording.p_text(effect['p_adjusted'])})"
-    if effect["verdict"] == "helps":
-        return f"{name} beats the start {more}."
-    if effect["verdict"] == "hurts":
-        return f"{name} is worse than the start {more}."
-    if effect["verdict"] == "equivalent":
-        return f"{name} is as good as the start, within the margin {more}."
-    return f"{name} is not shown to differ from the start {more}."
-
-
-def named(cell: str | None) -> str:
-    """``trial-7`` as people say it."""
-    return "the start" if cell == "start" else f"Trial {str(cell).removeprefix('trial-')}"
-
-
-def trial_rows(content: Content, most: int | None = None) -> list[dict[str, str]]:
-    """The table of trials, the best first, then those that were given up, then the failed."""
-    sign = 1 if content["goal"] == "minimize" else -1
-    order = {state: place for place, state in enumerate(STATES)}
-
-    def rank(trial: Content) -> tuple[int, float, int]:
-        value = trial["value"]
-        known = value is not None and math.isfinite(value)
-        return order.get(trial["state"], 9), sign * value if known else 0.0, trial["number"]
-
-    rows = []
-    for trial in sorted(content["trials"], key=rank)[:most]:
-        seconds = trial["seconds"]
-        state = trial["state"]
-        if trial["duplicate_of"] is not None:
-            state += f", as trial {trial['duplicate_of']}"
-        if trial["halves"]:
-            state += ", in halves of a batch"
-        row = {
-            "number": str(trial["number"]),
-            "value": score(content, trial["value"]),
-            "state": state,
-            "epochs": str(trial["epochs"] or "–"),
-            "seconds": wording.duration(seconds) if seconds is not None else "–",
-            "reason": trial["reason"],
-        }
-        for name in content["space"]:
-            row[name] = value_text(trial["params"].get(name, "–"))
-        rows.append(row)
-    return rows
-
-
-def value_text(value: Any) -> str:
-    """A dimension's value in few characters."""
-    if isinstance(value, float):
-        return f"{value:.3g}"
-    return value if isinstance(value, str) else json.dumps(value)
-
-
-def confirmed_rows(content: Content) -> list[dict[str, str]]:
-    """The table of confirmed settings."""
-    effects = {effect["cell"]: effect for effect in content["effects"]}
-    rows = []
-    for one in content["confirmed"]:
-        effect = effects.get(one["cell"])
-        loss = content["metric"] == "val/loss"
-        change = "–" if effect is None else (
-            f"{effect['effect']:+.4f}" if loss else wording.points(effect["effect"])
-        )  # fmt: skip
-        rows.append(
-            {
-                "setting": "start" if one["trial"] is None else f"trial {one['trial']}",
-                "mean": score(content, one["mean"]),
-                "interval": f"{score(content, one['low'])} to {score(content, one['high'])}",
-                "scores": ", ".join(score(content, value) for value in one["scores"]),
-                "gain": change,
-                "p": "–" if effect is None else wording.p_text(effect["p_adjusted"]),
-                "verdict": "" if effect is None else effect["verdict"],
-            }
-        )
-    return rows
-
-
-def rests(content: Content) -> list[tuple[str, str]]:
-    """Data, sampler, seeds, versions and the command that repeats the search."""
-    data = content["data"]
-    images = ", ".join(f"{count} {name}" for name, count in data["images"].items())
-    hardware = content["hardware"]
-    return [
-        ("data", f"{data['source']}: {images} images, digest {data['digest']}"),
-        ("sampler", f"{content['sampler']}, seed {content['seed']}"),
-        ("pruner", content["pruner"]),
-        ("seed of trials", str(content["training_seed"])),
-        ("epochs", str(content["epochs"])),
-        ("trials kept in", content["storage"]),
-        ("winner", content["recipe"] or "none yet"),
-        ("hardware", f"{hardware['processor']}, {hardware['cores']} cores"),
-        ("versions", ", ".join(f"{name} {v}" for name, v in content["versions"].items())),
-        ("repeat it with", shlex.join(content["command"])),
-    ]
 
 
 def _page(content: Content, sentences: list[str]) -> str:
