@@ -162,7 +162,6 @@ def test_a_trial_whose_process_died_is_trained_once_more(searched: Project) -> N
         lost = study.ask()
         lost.suggest_float("lr", 3e-4, 3e-2, log=True)
         lost.suggest_categorical("batch", [16, 32])
-        lost.suggest_categorical("mixup", ["absent"]) if False else None
         lost.suggest_categorical("mixup", ["absent", "present"])
         if lost.params["mixup"] == "present":
             lost.suggest_float("alpha", 0.1, 1.0)

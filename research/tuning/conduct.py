@@ -85,7 +85,7 @@ def carry_out(
 ) -> Searched:
     """A plan to its search; ``write`` says whether the winner becomes a recipe."""
     where = storage_of(plan, project)
-    study, _ = open_search(plan, where, project, fresh=request.fresh)
+    study = open_search(plan, where, project, fresh=request.fresh)
     check_code(plan, study, accept=request.accept_code)
     tracker = connect(project)
     reconcile(tracker)

@@ -164,8 +164,3 @@ def keep(content: Mapping[str, Any], search: Search, recipe: Path | None) -> Non
         if recipe is not None:
             (folder / "recipe.yaml").write_bytes(recipe.read_bytes())
         search.parent.tracker.log_files(search.parent.run_id, folder)
-
-
-def plan_facts(plan: SearchPlan) -> list[tuple[str, str]]:
-    """Each dimension with what it may be."""
-    return [(name, dimension.told()) for name, dimension in plan.space.dimensions.items()]

@@ -34,11 +34,9 @@ from research.tracking.recording import Labels, mark_failed
 from research.tuning.plan import SearchPlan
 from research.tuning.samplers import make_sampler, quiet
 from research.tuning.storage import (
-    DIED,
     LEASE,
     asking,
     counted,
-    is_superseded,
     requeue_dead,
     requeue_stopped,
     set_attrs,
@@ -76,7 +74,6 @@ class Search:
     project: Project
     deadline: float | None = None
     again: deque[Job] = field(default_factory=deque)  # with less memory
-    live: dict[int, optuna.trial.Trial] = field(default_factory=dict)
 
     def __iter__(self) -> Iterator[Job]:
         return self
@@ -111,7 +108,6 @@ class Search:
             for name, dimension in self.plan.space.dimensions.items():
                 if self.plan.space.exists(name, values):
                     values[name] = suggest(trial, name, dimension)
-            self.live[trial.number] = trial
             return trial, values
 
     def _queue(self, trials: list[FrozenTrial]) -> bool:
@@ -239,7 +235,6 @@ class Search:
         with quiet():
             values = None if value is None else [value]
             self.study.tell(number, values, state, skip_if_finished=True)
-        self.live.pop(number, None)
 
 
 def check_code(plan: SearchPlan, study: optuna.Study, *, accept: bool) -> None:
@@ -355,6 +350,3 @@ def opening_of(plan: SearchPlan, name: str) -> Opening:
         },
         params=flatten(plan.start.model_dump(mode="json")),
     )
-
-
-__all__ = ["DIED", "Search", "Told", "best_first", "carry_out_search", "is_superseded"]

@@ -90,10 +90,8 @@ def _mend(file: Path) -> None:
         stream.truncate(content.rfind(b"\n") + 1)
 
 
-def open_search(
-    plan: SearchPlan, where: str, project: Project, *, fresh: bool
-) -> tuple[optuna.Study, int]:
-    """A search's study in Optuna, new or known, and how many came before it under its name.
+def open_search(plan: SearchPlan, where: str, project: Project, *, fresh: bool) -> optuna.Study:
+    """A search's study in Optuna, new or known.
 
     Raises `InvalidInput` where it was begun with another space; ``fresh`` begins anew.
     """
@@ -128,7 +126,7 @@ def open_search(
                 f"search: {name} was begun with another space: {'; '.join(differences)}; put it "
                 "back to go on, or begin anew with --fresh"
             )
-        return study, number - 1
+        return study
 
 
 def find_search(plan: SearchPlan, where: str) -> optuna.Study | None:
