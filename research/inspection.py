@@ -18,7 +18,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from research import registry
-from research.arithmetic import Arithmetic, reproducible
+from research.arithmetic import Arithmetic, keep_freed_memory, reproducible
 from research.assembly import assemble, input_of, resident
 from research.data import Splits
 from research.data.folds import used
@@ -244,6 +244,7 @@ def _precisions(device: torch.device) -> tuple[Literal["fp32", "bf16"], ...]:
 def _time(recipe: Recipe, splits: Splits, arithmetic: Arithmetic) -> tuple[float, float]:
     """Seconds an image of training, and of evaluation by a single view."""
     device = arithmetic.device
+    keep_freed_memory()
     with reproducible(device, arithmetic.precision):
         state = assemble(seeded(recipe, 0), splits, arithmetic)
         wanted = min(recipe.training.batch_size, PROBE_VIEWS // len(state.view.places))

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from research.arithmetic import find_device
+from research.arithmetic import find_device, keep_freed_memory
 from research.data.cache import load
 from research.data.location import Location
 from research.errors import InvalidInput
@@ -49,6 +49,7 @@ class Runner:
         """Data, device and store, opened once."""
         if self.threads is not None:
             torch.set_num_threads(self.threads)
+        keep_freed_memory()
         splits = [load(self.location, params) for params in self.data]
         return Place(
             tracker=connect(self.project),

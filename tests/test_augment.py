@@ -9,12 +9,14 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from torch.nn import functional
 
 from research import registry
 from research.assembly import preprocessed
 from research.augment.mixing import Mixed
 from research.augment.pixels import LUMA
 from research.augment.view import View
+from research.augment.window import grid
 from research.data.cache import kept
 from research.preprocess import apply_once, eyes
 
@@ -110,10 +112,42 @@ def test_a_crop_is_a_window_of_the_canvas_and_the_middle_where_nothing_is_random
     one = view(6, canvas=10, crop={"padding": 0.0})
     torch.testing.assert_close(one.plain(canvas)[0, 0] * 255, canvas[0, 0, 2:8, 2:8].float())
     seen, _ = one.augmented(canvas.expand(500, 1, 10, 10), torch.zeros(500), seeded())
-    corner = seen[:, 0, 0, 0] * 255  # 10 y + x of the window's place, from 0 to 4 each
-    assert 0 <= corner.min() < 3 and 41 < corner.max() <= 44.01
+    corner = (seen[:, 0, 0, 0] * 255).round()  # 10 y + x of the window's place, from 0 to 4 each
+    assert set(corner.tolist()) == {10 * y + x for y in range(5) for x in range(5)}
     rows = seen[:, 0, 1, 0] - seen[:, 0, 0, 0]
     torch.testing.assert_close(rows * 255, torch.full((500,), 10.0), rtol=0, atol=1e-2)
+
+
+@pytest.mark.parametrize("source", [24, 17, 40])
+@pytest.mark.parametrize(
+    ("size", "canvas", "augment"),
+    [
+        (24, None, {"flip": {}}),
+        (19, 24, {"flip": {}}),
+        (19, 24, {"crop": {}, "flip": {}}),
+        (19, 24, {"flip": {}, "crop": {"padding": 0.1}}),
+        (24, None, {"crop": {"padding": 0.125}}),
+        (20, 24, {"flip": {}, "five_crop": {}}),
+    ],
+)
+def test_whole_pixels_are_moved_as_they_would_be_sampled(
+    source: int, size: int, canvas: int | None, augment: dict[str, dict[str, object]]
+) -> None:
+    images = torch.randint(0, 256, (16, 3, source, source), generator=seeded(9), dtype=torch.uint8)
+    one = view(size, 3, canvas, **augment)
+    assert one.exact
+    moved, _ = one.augmented(images, torch.zeros(16).long(), seeded(1))
+    one.exact = False
+    whole = one._resized(images)  # the sampling of an enlarged image is another one
+    sampled, _ = one.augmented(whole, torch.zeros(16).long(), seeded(1))
+    torch.testing.assert_close(moved, sampled, rtol=0, atol=1e-4)
+
+
+def test_the_grid_is_torch_s() -> None:
+    matrices = torch.eye(3) + 0.2 * torch.randn(8, 3, 3, generator=seeded())
+    torchs = functional.affine_grid(matrices[:, :2], [8, 1, 13, 13], align_corners=False)
+    ours = torch.stack(grid(matrices, 13), -1)
+    torch.testing.assert_close(ours, torchs, rtol=0, atol=1e-6)
 
 
 def test_padding_is_black() -> None:

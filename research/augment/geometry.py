@@ -8,10 +8,11 @@ import torch
 from torch import Tensor
 
 from research.augment import identities, uniform
+from research.augment.window import Window
 from research.registry import Fraction, NonNegative, Positive, augmentations
 
 
-@augmentations.register(kind="affine")
+@augmentations.register(kind="affine", exact=True)
 def flip(n: int, generator: torch.Generator, *, p: Fraction = 0.5) -> Tensor:
     """Left and right exchanged, each image with probability ``p``."""
     matrices = identities(n, generator)
@@ -38,26 +39,24 @@ def rotation(n: int, generator: torch.Generator, *, degrees: NonNegative = 10.0)
     return matrices
 
 
-@augmentations.register(kind="window")
-def crop(
-    n: int, generator: torch.Generator, kept: tuple[float, float], *, padding: Fraction = 0.0
-) -> Tensor:
+@augmentations.register(kind="window", exact=True)
+def crop(n: int, generator: torch.Generator, window: Window, *, padding: Fraction = 0.0) -> Tensor:
     """A window at a place of its own in each image; how large is ``data.params.canvas``.
 
-    ``padding`` is black that is put around the image first, as a fraction of its side.
+    Places are whole pixels. ``padding`` is black that is put around the image first, as a fraction
+    of its side.
     """
-    matrices = centre(n, generator.device, kept)
-    room = torch.tensor([1 - one + 2 * padding for one in kept], device=generator.device)
-    places = uniform((n, 2), generator, -1, 1) * room
-    matrices[:, :2, 2] = places
-    return matrices
+    around = round(padding * window.canvas)
+    places = window.room + 2 * around + 1
+    drawn = (uniform((n, 2), generator) * places).floor().clamp_max(places - 1) - around
+    return window.at(drawn)
 
 
 @augmentations.register(kind="window")
 def resized_crop(
     n: int,
     generator: torch.Generator,
-    kept: tuple[float, float],
+    window: Window,
     *,
     scale: Fraction = 0.8,
     ratio: Positive = 1.3333,
@@ -72,13 +71,6 @@ def resized_crop(
     matrices = identities(n, generator)
     matrices[:, 0, 0], matrices[:, 1, 1] = sides[:, 0], sides[:, 1]
     matrices[:, :2, 2] = uniform((n, 2), generator, -1, 1) * (1 - sides)
-    return matrices
-
-
-def centre(n: int, device: torch.device, kept: tuple[float, float]) -> Tensor:
-    """The window in the middle."""
-    matrices = torch.eye(3, device=device).repeat(n, 1, 1)
-    matrices[:, 0, 0], matrices[:, 1, 1] = kept
     return matrices
 
 

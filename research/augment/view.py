@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,10 +10,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from research.augment import identities, uniform
-from research.augment.geometry import CORNERS, centre
+from research.augment import uniform
+from research.augment.geometry import CORNERS
 from research.augment.mixing import Mixed
 from research.augment.pixels import LUMA
+from research.augment.window import Window, crop, grid, mirror, moves
 from research.registry import augmentations, preprocessing
 
 Steps = Mapping[str, Mapping[str, Any]]
@@ -28,14 +30,14 @@ class View:
     def __init__(
         self, size: int, channels: int, preprocess: Steps, augment: Steps, canvas: int | None = None
     ) -> None:
-        self.size, self.channels, self.canvas = size, channels, canvas or size
-        self.kept = (size / self.canvas,) * 2
+        self.channels, self.window = channels, Window(size, canvas or size)
         mean, std = 0.0, 1.0
         if "normalize" in preprocess:
             mean, std = preprocessing.get("normalize")(**preprocess["normalize"])
         self.mean = torch.tensor(mean, dtype=torch.float32).view(1, -1, 1, 1)
         self.std = torch.tensor(std, dtype=torch.float32).view(1, -1, 1, 1)
-        kinds = {name: augmentations.entry(name).declared["kind"] for name in augment}
+        declared = {name: augmentations.entry(name).declared for name in augment}
+        kinds = {name: one["kind"] for name, one in declared.items()}
 
         def of(*wanted: str) -> list[tuple[str, Any, Mapping[str, Any]]]:
             chosen = [name for name in augment if kinds[name] in wanted]
@@ -43,6 +45,12 @@ class View:
 
         self.geometry, self.pixels, self.erase = of("affine", "window"), of("pixels"), of("erase")
         self.mix, self.many = of("mix"), of("many")
+        self.windowed = any(kind == "window" for kind, *_ in self.geometry)
+        moving = [name for name in augment if kinds[name] in ("affine", "window")]
+        # Whether no geometric change does more than move whole pixels.
+        self.exact = all(declared[name].get("exact", False) for name in moving)
+        padded = [augment[name].get("padding", 0.0) for name in moving]
+        self.margin = round(max(padded, default=0.0) * self.window.canvas)
 
     @property
     def places(self) -> tuple[tuple[float, float], ...]:
@@ -58,7 +66,7 @@ class View:
 
     def plain(self, images: Tensor) -> Tensor:
         """Images ``(N, C, H, W)`` uint8 to ``(N, channels, size, size)`` float, nothing random."""
-        return self._finish(self._window(self._resized(self._grey(images)), (0.0, 0.0)))
+        return self._finish(self.window.cut(self._resized(self._grey(images)), (0.0, 0.0)))
 
     def views(self, images: Tensor, kind: str) -> list[Tensor]:
         """Images uint8 to the views of each that are averaged: ``single``, ``flip``, ``ten_crop``.
@@ -69,7 +77,7 @@ class View:
             seen = self.plain(images)
             return [seen, seen.flip(-1)] if kind == "flip" else [seen]
         whole = self._resized(self._grey(images))
-        crops = [self._finish(self._window(whole, place)) for place in CORNERS]
+        crops = [self._finish(self.window.cut(whole, place)) for place in CORNERS]
         return [*crops, *(one.flip(-1) for one in crops)]
 
     def augmented(
@@ -78,12 +86,13 @@ class View:
         """Images uint8 and targets to a training batch, every sample with its own changes."""
         images = self._grey(images)
         places = self.places
-        if self.geometry:
-            matrices = self._changes(len(images), generator)
-            parts = [self._sampled(images, matrices, place) for place in places]
-        else:
+        if not self.geometry:
             whole = self._resized(images)
-            parts = [self._window(whole, place) for place in places]
+            parts = [self.window.cut(whole, place) for place in places]
+        elif self.exact:
+            parts = self._moved(images, generator)
+        else:
+            parts = self._sampled(images, generator)
         seen = torch.cat(parts) if len(parts) > 1 else parts[0]
         for _, change, params in self.pixels:
             seen = change(seen / 255, generator, **params) * 255
@@ -99,57 +108,63 @@ class View:
         return mixed
 
     def _grey(self, images: Tensor) -> Tensor:
-        images = images.float()
         if self.channels == 1 and images.shape[1] == 3:
             weights = torch.tensor(LUMA, device=images.device).view(1, 3, 1, 1)
             return (images * weights).sum(1, keepdim=True)
         return images
 
     def _resized(self, images: Tensor) -> Tensor:
-        side = (self.canvas, self.canvas)
-        if images.shape[-2:] == side:
+        canvas = self.window.canvas
+        if images.shape[-2:] == (canvas, canvas):
             return images
-        shrinks = min(images.shape[-2:]) > self.canvas
-        return functional.interpolate(images, side, mode="bilinear", antialias=shrinks)
+        shrinks = min(images.shape[-2:]) > canvas
+        return functional.interpolate(
+            images.float(), (canvas, canvas), mode="bilinear", antialias=shrinks
+        )
 
-    def _window(self, images: Tensor, place: tuple[float, float]) -> Tensor:
-        """The part of whole images that a net sees, ``place`` as a fraction of its room."""
-        room = self.canvas - self.size
-        if not room:
-            return images
-        left, top = (round((1 + one) * room / 2) for one in place)
-        return images[:, :, top : top + self.size, left : left + self.size]
-
-    def _changes(self, n: int, generator: torch.Generator) -> Tensor:
-        """Every geometric change of ``n`` images but the window, ``(n, 3, 3)``."""
-        matrices = identities(n, generator)
-        for kind, change, params in self.geometry:
-            window = (self.kept,) if kind == "window" else ()
-            matrices = matrices @ change(n, generator, *window, **params)
-        return matrices
-
-    def _sampled(self, images: Tensor, matrices: Tensor, place: tuple[float, float]) -> Tensor:
-        """Resizing and every geometric change in one bilinear sampling; black outside.
+    def _changes(self, n: int, generator: torch.Generator) -> list[Tensor]:
+        """Every geometric change of ``n`` images, ``(n, 3, 3)``, one for each window of an image.
 
         Several windows of an image are those of one and the same change of it.
         """
-        n = len(images)
-        if self.many or not any(kind == "window" for kind, *_ in self.geometry):
-            window_at = centre(n, matrices.device, self.kept)
-            window_at[:, 0, 2] = place[0] * (1 - self.kept[0])
-            window_at[:, 1, 2] = place[1] * (1 - self.kept[1])
-            matrices = matrices @ window_at
-        if min(images.shape[-2:]) > self.canvas:
+        made = []
+        for kind, change, params in self.geometry:
+            window = (self.window,) if kind == "window" else ()
+            made.append(change(n, generator, *window, **params))
+        matrices = functools.reduce(torch.matmul, made)
+        if not self.many and (self.windowed or not self.window.room):
+            return [matrices]
+        firsts = [[self.window.offset(one) for one in place] for place in self.places]
+        return [
+            matrices @ self.window.at(torch.tensor([first], device=matrices.device))
+            for first in firsts
+        ]
+
+    def _moved(self, images: Tensor, generator: torch.Generator) -> list[Tensor]:
+        """What `_sampled` gives where only whole pixels move, without arithmetic on pixels."""
+        changes = [moves(one, self.window) for one in self._changes(len(images), generator)]
+        mirrored, _ = changes[0]
+        whole = self._resized(mirror(images, mirrored))
+        return [crop(whole, first, self.window, self.margin) for _, first in changes]
+
+    def _sampled(self, images: Tensor, generator: torch.Generator) -> list[Tensor]:
+        """Resizing and every geometric change in one bilinear sampling; black outside."""
+        changes = self._changes(len(images), generator)
+        if min(images.shape[-2:]) > self.window.canvas:
             images = self._resized(images)
-        shape = [n, images.shape[1], self.size, self.size]
-        grid = functional.affine_grid(matrices[:, :2], shape, align_corners=False)
-        # Edges are held and what lies beyond is blackened, so that where nothing is changed the
-        # result is that of plain resizing.
-        sampled = functional.grid_sample(images, grid, padding_mode="border", align_corners=False)
-        return sampled * (grid.abs() <= 1).all(-1).unsqueeze(1)
+        images, parts = images.float(), []
+        for matrices in changes:
+            x, y = grid(matrices, self.window.size)
+            at = torch.stack([x, y], -1)
+            # Edges are held and what lies beyond is blackened, so that where nothing is changed
+            # the result is that of plain resizing.
+            made = functional.grid_sample(images, at, padding_mode="border", align_corners=False)
+            inside = (x.abs() <= 1) & (y.abs() <= 1)
+            parts.append(made.mul_(inside.unsqueeze(1)))
+        return parts
 
     def _finish(self, images: Tensor) -> Tensor:
         if self.mean.device != images.device:
             self.mean, self.std = self.mean.to(images.device), self.std.to(images.device)
-        seen = images.mul(1 / (255 * self.std)).sub_(self.mean / self.std)
+        seen = images.mul(1 / (255 * self.std)).sub_(self.mean / self.std)  # a new one, always
         return seen.expand(-1, self.channels, -1, -1)
