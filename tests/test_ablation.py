@@ -19,7 +19,7 @@ from research.ablation import carry_out
 from research.errors import InvalidInput
 from research.executors import Outcome, Progress
 from research.parent import read_plan
-from research.planning import Plan, prepare
+from research.planning import Plan, Tuning, prepare
 from research.project import Project
 from research.provenance import hardware
 from research.request import Request
@@ -27,6 +27,7 @@ from research.study import Study
 from research.tracking import Tracker
 from research.tracking.database import connect
 from research.tracking.memory import MemoryTracker
+from research.tuning.nuisance import tuned_so_far
 from tests.conftest import TINY
 
 
@@ -559,6 +560,25 @@ def test_nuisance_values_are_tuned_for_each_cell_and_recorded(
     again = research.ablate(study, seeds=2, executor="inline")  # nothing is tuned anew
     assert again.parent_run_id == report.parent_run_id
     assert len(tracker.find(kind="trial")) == 9 and len(tracker.find(kind="run")) == 6
+
+
+def test_fresh_nuisance_values_that_are_interrupted_are_all_tuned_anew(
+    project: Project, tiny: Study
+) -> None:
+    paths = {"optim.params.lr": {"low": 1e-4, "high": 3e-2, "log": True}}
+    study = tiny.replaced(nuisance={"paths": paths, "trials": 2})
+    research.ablate(study, seeds=1, executor="inline")
+    before = {run.run_id for run in connect(project).find(kind="trial")}
+
+    def stop(event: Any) -> None:
+        if isinstance(event, Tuning) and event.number == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        research.ablate(study, seeds=1, fresh=True, executor="inline", observe=stop)
+    planned = prepare(study, Request(), project, connect(project))
+    assert tuned_so_far(planned, project) is None  # the values of before are none of the fresh ones
+    assert len({run.run_id for run in connect(project).find(kind="trial")} - before) == 2
 
 
 def test_nuisance_values_that_no_cell_can_have_are_refused(project: Project, tiny: Study) -> None:

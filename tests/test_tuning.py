@@ -227,6 +227,11 @@ def test_runs_of_a_search_serve_no_study_but_a_study_s_serve_a_search(searched: 
     watcher = Watcher()
     made = tune(trials=1, fresh=False, metric="val/loss", observe=watcher)  # another search
     assert [one.status for one in watcher.outcomes] == ["reused"] and made.counts["finished"] == 1
+    run_id = watcher.outcomes[0].run_id
+    files = (searched.runs / "searches").glob("*.journal")
+    found = [load_search(str(f), f.stem, make_pruner("none", 2)).get_trials() for f in files]
+    (served,) = (one[0] for one in found if one[0].user_attrs["run_id"] == run_id)
+    assert served.intermediate_values  # its curve is the pruner's to compare with
 
 
 def failing(error: Callable[[training.State], Exception | None]) -> Callable[..., Any]:

@@ -21,7 +21,7 @@ from research.tuning import Options
 from research.tuning.conduct import carry_out
 from research.tuning.plan import SearchPlan, check_space, settle
 from research.tuning.search import best_first
-from research.tuning.storage import counted, find_search, storage_of, trials_of
+from research.tuning.storage import counted, find_search, open_search, storage_of, trials_of
 
 SEED = 0  # of the trials: one that no study counts from
 Tuned = Mapping[str, Mapping[str, Any]]  # a cell's name to paths and values
@@ -43,6 +43,9 @@ def tune_cells(
     found: dict[str, Mapping[str, Any]] = {}
     problems = []
     asked = searches(plan)
+    if request.fresh:  # all at once: one that is stopped half-way then goes on without being asked
+        for search in asked.values():
+            open_search(search, storage_of(search, project), project, fresh=True)
     for number, (cell, search) in enumerate(asked.items(), 1):
         observe(Tuning(cell, number, len(asked), search.options.trials))
         done = carry_out(

@@ -49,12 +49,14 @@ class TrialRunner:
                 if not isinstance(record, Epoch):
                     continue
                 if record.number not in known:  # from before it was stopped
-                    with contextlib.suppress(optuna.exceptions.UpdateFinishedTrialError):
-                        trial.report(record.metrics()[self.metric], record.number)
+                    _report(trial, record.metrics()[self.metric], record.number)
                 if record.number < job.spec.training.epochs and self._is_hopeless(trial):
                     running.throw(Pruned())
         except StopIteration as stop:
             done: Done = stop.value
+            if done.how == "reused":
+                for point in self.runner.place.tracker.history(done.run_id, self.metric):
+                    _report(trial, point.value, point.step)
             return done
         except Pruned as pruned:
             return Done(pruned.run_id, "pruned")
@@ -92,3 +94,8 @@ class TrialRunner:
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in self.__dataclass_fields__}
+
+
+def _report(trial: optuna.trial.Trial, value: float, epoch: int) -> None:
+    with contextlib.suppress(optuna.exceptions.UpdateFinishedTrialError):
+        trial.report(value, epoch)
