@@ -129,7 +129,7 @@ def probe(recipe: Recipe, splits: Splits, weights: Mapping[str, Tensor] | None =
                 alike = _answers(state.net, plain)
         generator = torch.Generator().manual_seed(SEED)
         logits = 3 * torch.randn((len(labels), classes), generator=generator)
-        seen, targets = state.view.augmented(pixels, labels, generator)
+        seen, targets = state.view.augmented(pixels, labels, generator, progress=0.0)
         return Probe(
             parameters=cost.parameters,
             layers=Counter(type(m).__name__ for m in state.net.modules() if not [*m.children()]),

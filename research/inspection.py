@@ -19,7 +19,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from research import registry
 from research.arithmetic import Arithmetic, keep_freed_memory, reproducible
-from research.assembly import assemble, input_of, resident
+from research.assembly import assemble, input_of, resident, view_of
 from research.data import Splits
 from research.data.folds import used
 from research.design import seeded
@@ -60,6 +60,7 @@ def check_buildable(recipe: Recipe, splits: Splits) -> None:
     """Refuses a complete recipe whose net, loss, optimiser or schedule cannot be made."""
     classes = len(splits.classes)
     count(recipe, classes)
+    check_sides(recipe, classes)
     counts = splits.class_counts().tolist()
     weight = torch.nn.Parameter(torch.zeros(1))
     params = {name: ref.params for name, ref in _parts(recipe).items()}
@@ -72,6 +73,23 @@ def check_buildable(recipe: Recipe, splits: Splits) -> None:
     except (ValueError, RuntimeError, ArithmeticError) as error:
         names = ", ".join(f"{part} {ref.name}" for part, ref in _parts(recipe).items())
         raise InvalidInput(f"of {names}: {str(error).splitlines()[0]}") from None
+
+
+def check_sides(recipe: Recipe, num_classes: int) -> None:
+    """Refuses small images in training where a net takes one size only."""
+    size, channels = input_of(recipe)
+    smallest = view_of(recipe).side(0.0)
+    if smallest == size:
+        return
+    net = shape_only(recipe.model, num_classes, size, channels).eval()
+    try:
+        net(torch.empty(1, channels, smallest, smallest, device="meta"))
+    except (RuntimeError, ValueError, AssertionError):
+        raise InvalidInput(
+            f"augment.progressive: {recipe.model.name} as set here takes images of {size} x {size} "
+            f"alone, not of {smallest} x {smallest}; take it out, raise start, or end the net in "
+            "global pooling"
+        ) from None
 
 
 def _parts(recipe: Recipe) -> dict[str, Ref]:
@@ -182,6 +200,7 @@ def estimate_run_s(recipe: Recipe, splits: Splits, arithmetic: Arithmetic) -> fl
     """Seconds that one run of a complete recipe takes, from a few measured steps."""
     kept = used(splits, recipe.data.params)
     trained_s, image_s = _time(recipe, kept, arithmetic)
+    trained_s *= view_of(recipe).area()  # steps are measured on whole images
     epoch_s = len(kept.train) * trained_s + len(kept.val) * image_s
     views = VIEWS[recipe.test.views]
     return recipe.training.epochs * epoch_s + (len(kept.val) + len(kept.test)) * image_s * views

@@ -183,14 +183,19 @@ def predict(
 
 
 def train_step(
-    state: State, images: Tensor, labels: Tensor, targets: Tensor | None = None
+    state: State,
+    images: Tensor,
+    labels: Tensor,
+    targets: Tensor | None = None,
+    progress: float = 1.0,
 ) -> tuple[Tensor, Tensor]:
     """One optimiser step on a batch of uint8 images; returns (mean loss, number right).
 
-    ``targets`` are what the loss compares with, the labels by default.
+    ``targets`` are what the loss compares with, the labels by default; ``progress`` is the share of
+    the training that is done.
     """
     wanted = labels if targets is None else targets
-    seen, mixed = state.view.augmented(images, wanted, state.augment)
+    seen, mixed = state.view.augmented(images, wanted, state.augment, progress)
     state.optimizer.zero_grad(set_to_none=True)
     losses, outs = [], []
     for part, part_targets in _parts(seen, mixed, state.training.accumulate):
@@ -245,7 +250,11 @@ def _train(
         time_now = number - 1 + seen / total
         _set_lr(state, state.base_lr * state.schedule(time_now, scores), time_now)
         batch_loss, batch_right = train_step(
-            state, train.images[rows], train.labels[rows], train.targets[rows]
+            state,
+            train.images[rows],
+            train.labels[rows],
+            train.targets[rows],
+            progress=time_now / state.training.epochs,
         )
         loss += batch_loss * len(rows)
         right += batch_right

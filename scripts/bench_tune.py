@@ -34,7 +34,7 @@ name: tiny
 base:
   data:
     name: embedded
-    params: {size: 32, channels: 1, train_images: 700, val_images: 350, test_images: 70}
+    params: {size: 24, channels: 1, train_images: 350, val_images: 350, test_images: 70}
   model: {name: resnet20, params: {width: 0.25}}
   optim: {name: adam, params: {lr: 2e-3, weight_decay: 1e-4}}
   schedule: cosine
@@ -53,7 +53,7 @@ Row = tuple[str, str, str]
 
 
 def project(folder: Path) -> Path:
-    (folder / "ablations").mkdir(parents=True)
+    (folder / "ablations").mkdir(parents=True, exist_ok=True)
     (folder / "ablations" / "tiny.yaml").write_text(TINY)
     return folder
 
@@ -140,10 +140,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--trials", type=int, default=50)
     parser.add_argument("--searches", type=int, default=1, help="with and without pruning, each")
+    parser.add_argument("--folder", type=Path, help="kept, so that a search can go on")
     parser.add_argument("figures", nargs="*", default=["overhead", "kills", "pruning"])
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
+        folder = (asked.folder or Path(name)).resolve()
         rows = [overhead(folder / "overhead")] if "overhead" in asked.figures else []
         rows += [kills(folder / "kills")] if "kills" in asked.figures else []
         if "pruning" in asked.figures:

@@ -64,7 +64,7 @@ def test_the_same_generator_gives_the_same_batch(
     one = view(20, canvas=24, **{name: defaults(name)})
     first, again, other = (one.augmented(images, labels, seeded(s))[0] for s in (1, 1, 2))
     assert torch.equal(first, again)
-    assert not torch.equal(first, other) or KINDS[name] == "many"
+    assert not torch.equal(first, other) or KINDS[name] in ("many", "side")
     assert first.shape == (16 * len(one.places), 1, 20, 20) and torch.isfinite(first).all()
 
 
@@ -141,6 +141,24 @@ def test_whole_pixels_are_moved_as_they_would_be_sampled(
     whole = one._resized(images)  # the sampling of an enlarged image is another one
     sampled, _ = one.augmented(whole, torch.zeros(16).long(), seeded(1))
     torch.testing.assert_close(moved, sampled, rtol=0, atol=1e-4)
+
+
+def test_the_side_grows_in_equal_steps_to_the_whole(images: torch.Tensor) -> None:
+    one = view(24, progressive={"start": 0.5, "until": 0.8, "stages": 2}, flip={})
+    assert [one.side(done) for done in (0.0, 0.39, 0.41, 0.79, 0.8, 1.0)] == [
+        12,
+        12,
+        18,
+        18,
+        24,
+        24,
+    ]
+    assert one.area() == pytest.approx(0.4 * 0.25 + 0.4 * 0.5625 + 0.2)
+    small, _ = one.augmented(images, torch.zeros(16), seeded(1), progress=0.1)
+    whole, _ = one.augmented(images, torch.zeros(16), seeded(1), progress=0.9)
+    assert small.shape[-1] == 12 and whole.shape[-1] == 24
+    torch.testing.assert_close(small, functional.avg_pool2d(whole, 2), rtol=0, atol=0.15)
+    torch.testing.assert_close(small.mean(), whole.mean(), rtol=0, atol=0.005)
 
 
 def test_the_grid_is_torch_s() -> None:

@@ -12,6 +12,9 @@ the generator it is passed. By kind:
 ``erase``   the same, after normalising.
 ``mix``     ``(images, targets, generator, *, ...) -> (images, Mixed)``.
 ``many``    ``(*, ...) -> offsets``: every image is seen several times.
+``side``    ``(progress, *, ...) -> fraction``: of the input's side, by the share of steps done.
+
+An ``affine`` or ``window`` that only moves whole pixels is registered as ``exact``.
 """
 
 from __future__ import annotations

@@ -18,6 +18,8 @@ from research.augment.window import Window, crop, grid, mirror, moves
 from research.registry import augmentations, preprocessing
 
 Steps = Mapping[str, Mapping[str, Any]]
+SMALLEST = 8  # pixels a side of a batch of small images
+PARTS = 100
 
 
 class View:
@@ -44,7 +46,7 @@ class View:
             return [(kinds[name], augmentations.get(name), augment[name]) for name in chosen]
 
         self.geometry, self.pixels, self.erase = of("affine", "window"), of("pixels"), of("erase")
-        self.mix, self.many = of("mix"), of("many")
+        self.mix, self.many, self.sides = of("mix"), of("many"), of("side")
         self.windowed = any(kind == "window" for kind, *_ in self.geometry)
         moving = [name for name in augment if kinds[name] in ("affine", "window")]
         # Whether no geometric change does more than move whole pixels.
@@ -64,6 +66,18 @@ class View:
         """Whether training targets are mixed, so that no training accuracy can be told."""
         return bool(self.mix)
 
+    def side(self, progress: float) -> int:
+        """The side in pixels of a training batch, ``progress`` being the share of steps done."""
+        size = self.window.size
+        for _, change, params in self.sides:
+            size = max(SMALLEST, round(size * change(progress, **params)))
+        return min(size, self.window.size)
+
+    def area(self) -> float:
+        """How large a training batch is on average, as a share of the full input's area."""
+        sides = [self.side((2 * part + 1) / (2 * PARTS)) for part in range(PARTS)]
+        return sum(side**2 for side in sides) / PARTS / self.window.size**2
+
     def plain(self, images: Tensor) -> Tensor:
         """Images ``(N, C, H, W)`` uint8 to ``(N, channels, size, size)`` float, nothing random."""
         return self._finish(self.window.cut(self._resized(self._grey(images)), (0.0, 0.0)))
@@ -81,9 +95,16 @@ class View:
         return [*crops, *(one.flip(-1) for one in crops)]
 
     def augmented(
-        self, images: Tensor, targets: Tensor, generator: torch.Generator
+        self,
+        images: Tensor,
+        targets: Tensor,
+        generator: torch.Generator,
+        progress: float = 1.0,
     ) -> tuple[Tensor, Tensor | Mixed]:
-        """Images uint8 and targets to a training batch, every sample with its own changes."""
+        """Images uint8 and targets to a training batch, every sample with its own changes.
+
+        ``progress`` is the share of the training's steps that are done.
+        """
         images = self._grey(images)
         places = self.places
         if not self.geometry:
@@ -99,6 +120,9 @@ class View:
         seen = self._finish(seen)
         for _, change, params in self.erase:
             seen = change(seen, generator, **params)
+        side = self.side(progress)
+        if side < self.window.size:
+            seen = functional.interpolate(seen, (side, side), mode="bilinear", antialias=True)
         targets = targets.repeat(len(places), *[1] * (targets.ndim - 1))
         if not self.mix:
             return seen, targets

@@ -1,0 +1,144 @@
+"""Images a second into a net: ours beside the published way, and what that is of an epoch.
+
+The published way parses the pixels of fer2013.csv at each access and changes images one by one
+with PIL, behind a DataLoader; it is taken without workers and with two, and the better one counts.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from figure import Row, at_least, show, spread
+from PIL import Image
+from torch.utils.data import DataLoader, Dataset
+from torchvision import transforms
+
+import research
+from research.arithmetic import Arithmetic, keep_freed_memory
+from research.assembly import assemble, view_of
+from research.augment.view import View
+from research.data import Splits
+from research.inspection import count
+from research.project import Project
+from research.studies import study_names
+from research.training import train_step
+
+IMAGES, BATCH, ROUNDS = 2048, 64, 5
+NORMALIZE = {"normalize": {"mean": 0.5, "std": 0.25}}
+END = [transforms.ToTensor(), transforms.Normalize(0.5, 0.25)]
+MIRROR = transforms.RandomHorizontalFlip()
+BILINEAR = transforms.InterpolationMode.BILINEAR
+# The published transforms, and our view of the same: side, canvas, augmentation.
+WAYS = {
+    "crop, flip, normalise at 48 px": (
+        50,
+        [transforms.RandomCrop(48, padding=4), MIRROR, *END],
+        View(48, 1, NORMALIZE, {"crop": {"padding": 4 / 48}, "flip": {}}),
+    ),
+    "the same with rotation": (
+        20,
+        [
+            transforms.RandomCrop(48, padding=4),
+            MIRROR,
+            transforms.RandomRotation(10, BILINEAR),
+            *END,
+        ],
+        View(48, 1, NORMALIZE, {"crop": {"padding": 4 / 48}, "flip": {}, "rotation": {}}),
+    ),
+    "resize, crop, flip, normalise at 227 px": (
+        5,
+        [transforms.Resize(256), transforms.RandomCrop(227), MIRROR, *END],
+        View(227, 1, NORMALIZE, {"crop": {}, "flip": {}}, canvas=256),
+    ),
+}
+
+
+class Published(Dataset[tuple[torch.Tensor, int]]):
+    """Rows of a CSV, parsed at each access."""
+
+    def __init__(self, images: np.ndarray, changes: transforms.Compose) -> None:
+        self.rows = [" ".join(map(str, image.ravel())) for image in images]
+        self.changes = changes
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, place: int) -> tuple[torch.Tensor, int]:
+        pixels = np.array(self.rows[place].split(), dtype=np.uint8).reshape(48, 48)
+        return self.changes(Image.fromarray(pixels)), 0
+
+
+def published_rate(images: np.ndarray, changes: list[object], workers: int) -> float:
+    """Images a second of the published way, once its workers run."""
+    data = Published(images, transforms.Compose(changes))
+    batches = iter(DataLoader(data, BATCH, shuffle=True, num_workers=workers))
+    next(batches)
+    started = time.perf_counter()
+    number = sum(len(batch) for batch, _ in batches)
+    return number / (time.perf_counter() - started)
+
+
+def our_rate(images: torch.Tensor, view: View) -> float:
+    """Images a second of ours: rows of a resident split, in an order of their own, to a batch."""
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.zeros(len(images), dtype=torch.int64)
+    started = time.perf_counter()
+    for rows in torch.randperm(len(images), generator=generator).split(BATCH):
+        view.augmented(images[rows], labels[rows], generator)
+    return len(images) / (time.perf_counter() - started)
+
+
+def against_published() -> Iterator[Row]:
+    """Ours beside the published way, by turns."""
+    raw = np.random.default_rng(0).integers(0, 256, (IMAGES, 48, 48), dtype=np.uint8)
+    resident = torch.from_numpy(raw).unsqueeze(1)
+    for name, (wanted, changes, view) in WAYS.items():
+        our_rate(resident, view)
+        found, rates = [], []
+        for _ in range(ROUNDS):
+            theirs = max(published_rate(raw, changes, workers) for workers in (0, 2))
+            rates.append(our_rate(resident, view))
+            found.append(rates[-1] / theirs)
+        yield at_least(f"input: {name}, images/s against the published way", found, wanted)
+        yield Row(f"input: {name}", spread(rates, "{:,.0f}", " images/s"), "-", None)
+
+
+def of_an_epoch(splits: Splits) -> Iterator[Row]:
+    """The largest share of a training step that its input takes, over every shipped recipe."""
+    shares = {}
+    for name in study_names(Project.find()):
+        spec = research.plan(name)[0]
+        state = assemble(spec, splits, Arithmetic(torch.device("cpu")))
+        heavy = count(spec, len(splits.classes)).macs > 2e8
+        size = min(spec.training.batch_size, 8 if heavy else 64)
+        rows = torch.arange(size)
+        images = torch.from_numpy(splits.train.images[:size]).permute(0, 3, 1, 2)
+        labels = torch.from_numpy(splits.train.labels[:size])
+        view, generator = view_of(spec), torch.Generator().manual_seed(0)
+        steps, inputs = [], []
+        for _ in range(3):
+            started = time.perf_counter()
+            view.augmented(images[rows], labels[rows], generator)
+            between = time.perf_counter()
+            train_step(state, images[rows], labels[rows])
+            inputs.append(between - started)
+            steps.append(time.perf_counter() - between)
+        shares[name] = 100 * sorted(inputs)[1] / sorted(steps)[1]
+    worst = max(shares, key=lambda name: shares[name])
+    text = f"{shares[worst]:.1f} % ({worst}), {len(shares)} recipes"
+    yield Row("input: largest share of a training step", text, "under 5 %", shares[worst] < 5)
+
+
+def rows() -> Iterator[Row]:
+    """Every figure of the input."""
+    torch.manual_seed(0)
+    keep_freed_memory()
+    yield from against_published()
+    yield from of_an_epoch(research.load_data("embedded"))
+
+
+if __name__ == "__main__":
+    show(rows())
