@@ -10,12 +10,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from research.registry import Count, Fraction, NonNegative, Positive, optimisers, schedules
 
+LEAST_SIDE = 16  # of a weight, as a matrix, that is worth an orthogonal step
+# Of the quintic that five times drives singular values towards 1 (Jordan et al. 2024).
+QUINTIC = (3.4445, -4.7750, 2.0315)
 Parameters = Iterable[nn.Parameter]
 Schedule = Callable[[float, Sequence[float]], float]
 
@@ -61,6 +65,33 @@ def sgd(
     return torch.optim.SGD(
         parameters, lr, momentum, weight_decay=weight_decay, nesterov=nesterov, fused=True
     )
+
+
+@optimisers.register()
+def muon(
+    parameters: Parameters,
+    *,
+    lr: Positive = 0.02,
+    momentum: Fraction = 0.9,
+    weight_decay: NonNegative = 0.01,
+    rest_lr: Positive = 0.05,
+) -> torch.optim.Optimizer:
+    """Momentum with orthogonal steps for filters and matrices, plain with ``rest_lr`` for the rest.
+
+    The rest are biases, norms, and weights of fewer than 16 rows or columns, as a first layer of
+    one channel and the last layer are.
+    """
+    given = list(parameters)
+    matrices = [one for one in given if is_matrix(one)]
+    decayed = [one for one in given if one.ndim > 1 and not is_matrix(one)]
+    others = [one for one in given if one.ndim <= 1]
+    ratio = rest_lr / lr
+    groups = [
+        {"params": matrices, "orthogonal": True, "weight_decay": weight_decay, "scale": 1.0},
+        {"params": decayed, "orthogonal": False, "weight_decay": weight_decay, "scale": ratio},
+        {"params": others, "orthogonal": False, "weight_decay": 0.0, "scale": ratio},
+    ]
+    return Muon(groups, lr, momentum)
 
 
 @schedules.register()
@@ -142,6 +173,57 @@ def plateau(
         return now
 
     return rate
+
+
+class Muon(torch.optim.Optimizer):
+    """Nesterov momentum whose steps are made nearly orthogonal (Jordan et al., "Muon", 2024).
+
+    torch's own takes matrices alone and computes in bfloat16, which a CPU may not have. A group's
+    learning rate is the first one's times its ``scale``; weight decay is apart from the gradient.
+    """
+
+    def __init__(self, groups: list[dict[str, Any]], lr: float, momentum: float) -> None:
+        groups = [group | {"lr": lr * group["scale"]} for group in groups if group["params"]]
+        super().__init__(groups, {"momentum": momentum})
+
+    @torch.no_grad()
+    def step(self, closure: None = None) -> None:  # type: ignore[override]
+        """Moves every parameter that has a gradient."""
+        for group in self.param_groups:
+            for weight in group["params"]:
+                if weight.grad is None:
+                    continue
+                if "momentum" not in self.state[weight]:
+                    self.state[weight]["momentum"] = torch.zeros_like(weight)
+                speed = self.state[weight]["momentum"]
+                speed.mul_(group["momentum"]).add_(weight.grad)
+                step = weight.grad.add(speed, alpha=group["momentum"])
+                if group["orthogonal"]:
+                    step = orthogonal(step.flatten(1)).view_as(step)
+                weight.mul_(1 - group["lr"] * group["weight_decay"])
+                weight.add_(step, alpha=-group["lr"])
+
+
+def is_matrix(weight: Tensor) -> bool:
+    """Whether a weight is a matrix, or filters that are one, of 16 rows and columns or more."""
+    return weight.ndim > 1 and min(len(weight), weight[0].numel()) >= LEAST_SIDE
+
+
+def orthogonal(matrix: Tensor) -> Tensor:
+    """A matrix to one of the same singular vectors, all of its singular values about 1.
+
+    Newton and Schulz's iteration. Of a matrix with more rows than columns the result is larger by
+    the root of their ratio, so that what goes in changes what comes out by as much.
+    """
+    one, three, five = QUINTIC
+    rows, columns = matrix.shape
+    wide = matrix.T if rows > columns else matrix
+    wide = wide / (wide.norm() + 1e-7)
+    for _ in range(5):
+        square = wide @ wide.T
+        wide = one * wide + (three * square + five * square @ square) @ wide
+    made: Tensor = math.sqrt(rows / columns) * wide.T if rows > columns else wide
+    return made
 
 
 def _half_cosine(done: float, floor: float) -> float:

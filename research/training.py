@@ -83,7 +83,8 @@ class State:
     average: AveragedModel | None = None
 
     def __post_init__(self) -> None:
-        self.base_lr = float(self.optimizer.param_groups[0]["lr"])
+        first = self.optimizer.param_groups[0]
+        self.base_lr = float(first["lr"]) / first.get("scale", 1.0)
         self.scaler = torch.amp.GradScaler(
             self.arithmetic.device.type, enabled=self.arithmetic.precision == "fp16"
         )
@@ -286,7 +287,7 @@ def _set_lr(state: State, lr: float, time_now: float) -> None:
     if time_now < state.training.warmup_epochs:
         lr *= time_now / state.training.warmup_epochs
     for group in state.optimizer.param_groups:
-        group["lr"] = lr
+        group["lr"] = lr * group.get("scale", 1.0)
 
 
 def _loss(loss: nn.Module, logits: Tensor, targets: Tensor | Mixed) -> Tensor:

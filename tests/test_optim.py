@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from research import registry
+from research import optim, registry
 
 
 @pytest.mark.parametrize("name", registry.optimisers.names())
@@ -31,6 +31,28 @@ def test_an_optimiser_goes_downhill_and_its_state_goes_round(name: str) -> None:
     again.load_state_dict(saved["optimizer"])
     descend(other, again, 5)
     assert torch.equal(weight, other)
+
+
+def test_steps_of_muon_are_orthogonal_and_of_the_rest_plain() -> None:
+    generator = torch.Generator().manual_seed(0)
+    for rows, columns in ((20, 50), (64, 18)):
+        made = optim.orthogonal(torch.randn(rows, columns, generator=generator))
+        values = torch.linalg.svdvals(made) / max(1.0, (rows / columns) ** 0.5)
+        assert values.min() > 0.6 and values.max() < 1.25
+    filters = torch.nn.Parameter(torch.zeros(32, 16, 3, 3))
+    head, bias = torch.nn.Parameter(torch.ones(7, 32)), torch.nn.Parameter(torch.ones(7))
+    optimizer = registry.optimisers.get("muon")(
+        [bias, filters, head], lr=0.02, weight_decay=0.1, rest_lr=0.05, momentum=0.0
+    )
+    first, second, _ = optimizer.param_groups
+    assert first["params"] == [filters] and second["params"] == [head]
+    assert [group["lr"] for group in optimizer.param_groups] == pytest.approx([0.02, 0.05, 0.05])
+    filters.grad = torch.randn(filters.shape, generator=generator)
+    head.grad, bias.grad = torch.full_like(head, 2.0), torch.full_like(bias, 2.0)
+    optimizer.step()
+    assert torch.linalg.svdvals(filters.detach().flatten(1)).min() > 0.6 * 0.02
+    torch.testing.assert_close(head.detach(), torch.full((7, 32), 1 - 0.05 * 0.1 - 0.05 * 2))
+    torch.testing.assert_close(bias.detach(), torch.full((7,), 1 - 0.05 * 2))
 
 
 TIMES = [epoch + part for epoch in range(30) for part in (0.0, 0.25, 0.99)]
