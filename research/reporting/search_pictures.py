@@ -160,6 +160,9 @@ def contour(content: Content) -> Figure | None:
         set_label(name)
         if content["space"][name].get("log"):
             set_scale("log")
+    for axis, span in ((axes.xaxis, x), (axes.yaxis, y)):
+        if span.max() > 10 * span.min() > 0:  # names of the decades do; more would overlap
+            axis.set_minor_formatter(NullFormatter())
     bare(axes)
     return figure
 
