@@ -1,7 +1,7 @@
-"""What the harness costs beside training, measured here: ``bench_harness.py [FIGURE ...]``.
+"""What the harness costs beside training: ``bench_harness.py [FIGURE ...]``.
 
-Prints one line a figure: median, spread, repeats, target. Every figure is taken in processes of
-their own, in an empty project and with an empty cache, so that nothing warm helps.
+Every figure is taken in processes of their own, in an empty project and with an empty cache, so
+that nothing warm helps.
 """
 
 from __future__ import annotations
@@ -9,17 +9,15 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
-from importlib.metadata import version
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
+from figure import Row, at_most, show
 
 ROOT = Path(__file__).resolve().parent.parent
 RESEARCH = [sys.executable, "-m", "research"]
@@ -53,30 +51,20 @@ def seconds_of(command: list[str], **more: object) -> float:
     return time.perf_counter() - started
 
 
-def show(name: str, values: list[float], unit: str, target: str) -> None:
-    """One figure's line."""
-    middle = statistics.median(values)
-    spread = f"{min(values):.2f} to {max(values):.2f}" if len(values) > 1 else "once"
-    print(f"{name:44} {middle:8.2f} {unit:3} ({spread}, n = {len(values)}; target {target})")
-
-
-def bench_help(folder: Path, csv: Path | None) -> None:
+def bench_help(folder: Path, csv: Path | None) -> Iterator[Row]:
     """`research --help` against importing what draws it, by turns."""
-    ours, bare, ratios = [], [], []
+    ratios = []
     for _ in range(9):
-        bare.append(seconds_of([sys.executable, "-c", HELP_ALONE]))
-        ours.append(seconds_of([*RESEARCH, "--help"]))
-        ratios.append(ours[-1] / bare[-1])
-    show("import of typer and rich", bare, "s", "-")
-    show("research --help", ours, "s", "-")
-    show("research --help, ratio", ratios, "x", "at most 2")
+        bare = seconds_of([sys.executable, "-c", HELP_ALONE])
+        ratios.append(seconds_of([*RESEARCH, "--help"]) / bare)
+    yield at_most("research --help, against importing typer and rich", ratios, 2, "x")
 
 
-def bench_load(folder: Path, csv: Path | None) -> None:
+def bench_load(folder: Path, csv: Path | None) -> Iterator[Row]:
     """fer2013.csv decoded, then mapped from the cache."""
+    name = "fer2013.csv" if csv else "a CSV of fer2013.csv's size, of random pixels"
     if csv is None:
         csv = write_csv(folder / "fer2013.csv")
-        print("no fer2013.csv given (--csv): one of its size, of random pixels, was written")
     first, later, peaks = [], [], []
     for number in range(3):
         environment = os.environ | {"RESEARCH_CACHE": str(folder / f"cache-{number}")}
@@ -86,9 +74,9 @@ def bench_load(folder: Path, csv: Path | None) -> None:
             found = json.loads(told.stdout)
             values.append(found["seconds"])
             peaks.append(found["bytes"] / 1e9)
-    show("fer2013.csv, first load", first, "s", "under 15")
-    show("fer2013.csv, later loads", later, "s", "under 1")
-    show("fer2013.csv, resident", peaks, "GB", "under 1.5")
+    yield at_most(f"{name}, first load", first, 15, " s")
+    yield at_most(f"{name}, later loads", later, 1, " s")
+    yield at_most(f"{name}, resident", peaks, 1.5, " GB")
 
 
 def write_csv(path: Path) -> Path:
@@ -103,7 +91,7 @@ def write_csv(path: Path) -> Path:
     return path
 
 
-def bench_finished(folder: Path, csv: Path | None) -> None:
+def bench_finished(folder: Path, csv: Path | None) -> Iterator[Row]:
     """A finished study of 27 runs: recognised, and its report rebuilt."""
     levels = ", ".join(f"l{number}: {0.001 * (number + 1)}" for number in range(9))
     study = folder / "bench.yaml"
@@ -111,37 +99,40 @@ def bench_finished(folder: Path, csv: Path | None) -> None:
     place = {"cwd": folder, "env": os.environ | {"RESEARCH_CACHE": str(folder / "cache")}}
     (folder / "mlruns").mkdir(exist_ok=True)
     command = [*RESEARCH, "ablate", str(study)]
-    show("27 tiny runs, for the first time", [seconds_of(command, **place)], "s", "-")
+    seconds_of(command, **place)
     again = [seconds_of(command, **place) for _ in range(5)]
-    show("the same study again, all finished", again, "s", "under 8")
+    yield at_most("a finished study of 27 runs, recognised and reported anew", again, 8, " s")
 
 
-def bench_ablate(folder: Path, csv: Path | None) -> None:
+def bench_ablate(folder: Path, csv: Path | None) -> Iterator[Row]:
     """The shipped study at its quick size on the embedded set, from nothing."""
     (folder / "mlruns").mkdir(exist_ok=True)
     environment = os.environ | {"RESEARCH_CACHE": str(folder / "empty")}
     command = [*RESEARCH, "ablate", "alexnet_pro", "--data", "embedded"]
-    show(
-        "research ablate alexnet_pro, embedded set",
-        [seconds_of(command, cwd=folder, env=environment) / 60],
-        "min",
-        "under 6",
-    )
+    minutes = seconds_of(command, cwd=folder, env=environment) / 60
+    yield at_most("research ablate alexnet_pro, embedded set", [minutes], 6, " min")
 
 
-def bench_tests(folder: Path, csv: Path | None) -> None:
+def bench_tests(folder: Path, csv: Path | None) -> Iterator[Row]:
     """The whole test suite."""
     seconds = seconds_of([sys.executable, "-m", "pytest"], cwd=ROOT)
-    show("the test suite", [seconds / 60], "min", "under 5")
+    yield at_most("the test suite", [seconds / 60], 5, " min")
 
 
-FIGURES: dict[str, Callable[[Path, Path | None], None]] = {
+FIGURES: dict[str, Callable[[Path, Path | None], Iterator[Row]]] = {
     "help": bench_help,
     "load": bench_load,
     "finished": bench_finished,
     "ablate": bench_ablate,
     "tests": bench_tests,
 }
+
+
+def rows(names: Sequence[str] = (), csv: Path | None = None) -> Iterator[Row]:
+    """Figures by name, all by default; without a CSV one of random pixels is written."""
+    for name in names or FIGURES:
+        with tempfile.TemporaryDirectory() as folder:
+            yield from FIGURES[name](Path(folder), csv and csv.resolve())
 
 
 def main() -> None:
@@ -154,15 +145,7 @@ def main() -> None:
     if unknown:
         parser.error(f"no figure {', '.join(unknown)}; choose from {', '.join(FIGURES)}")
     os.environ.pop("MLFLOW_TRACKING_URI", None)
-    names = ("torch", "mlflow", "numpy", "typer")
-    print(
-        f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}, ",
-        end="",
-    )
-    print(", ".join(f"{name} {version(name)}" for name in names))
-    for name in asked.figures or FIGURES:
-        with tempfile.TemporaryDirectory() as folder:
-            FIGURES[name](Path(folder), asked.csv and asked.csv.resolve())
+    show(rows(asked.figures, asked.csv))
 
 
 if __name__ == "__main__":

@@ -20,11 +20,11 @@ from pathlib import Path
 
 import numpy as np
 import psutil
+from figure import Row, show
 from scipy import stats
 
 import research
 from research.project import Project
-from research.provenance import hardware, versions
 from research.reporting.search import read_content
 from research.tracking.database import connect
 from research.tuning.search import Told
@@ -49,7 +49,6 @@ search:
   batch: {path: training.batch_size, choices: [16, 32, 64]}
   label_smoothing: {path: loss.params.label_smoothing, low: 0.0, high: 0.3}
 """
-Row = tuple[str, str, str]
 
 
 def project(folder: Path) -> Path:
@@ -72,7 +71,7 @@ def overhead(folder: Path) -> Row:
             in enumerate(itertools.pairwise(ended), 1)]  # fmt: skip
     low, middle, high = np.percentile(each, [5, 50, 95])
     text = f"{middle:.2f} s ({low:.2f} to {high:.2f}), n = {len(each)}"
-    return "a trial beside its training", text, "under 0.3 s"
+    return Row("a trial beside its training", text, "under 0.3 s", bool(middle < 0.3))
 
 
 def kills(folder: Path) -> Row:
@@ -108,7 +107,9 @@ def kills(folder: Path) -> Row:
         f"{found['finished']} finished, {found['pruned']} given up, {found['failed']} failed; "
         f"{len(done) - len(set(done))} trained twice; {killed} kills"
     )
-    return "30 trials with kills", text, "30 counted, none lost, none twice"
+    counted = found["finished"] + found["pruned"] + found["failed"]
+    met = counted == 30 and len(done) == len(set(done))
+    return Row("30 trials with kills", text, "30 counted, none lost, none twice", met)
 
 
 def pruning(folder: Path, trials: int, searches: int) -> list[Row]:
@@ -130,10 +131,14 @@ def pruning(folder: Path, trials: int, searches: int) -> list[Row]:
     means = ", ".join(f"{name} {100 * np.mean(values):.1f} %" for name, values in scores.items())
     text = f"{change:+.1f} points (95 % interval {low:+.1f} to {high:+.1f}); {means}; n = "
     epochs = ", ".join(f"{100 * share:.0f} %" for share in shares)
+    named = f"epochs of {trials} trials with Hyperband"
     return [
-        (f"epochs of {trials} trials with Hyperband", epochs, "at most 40 % of all"),
-        ("fresh seeds with it less without", f"{text}{len(scores['none'])} each", "not worse"),
-    ]
+        Row(named, epochs, "at most 40 % of all", float(np.mean(shares)) <= 0.4),
+        Row(
+            "fresh seeds with it less without",
+            f"{text}{len(scores['none'])} each", "not worse", bool(high >= 0),
+        ),
+    ]  # fmt: skip
 
 
 def main() -> None:
@@ -149,11 +154,7 @@ def main() -> None:
         rows += [kills(folder / "kills")] if "kills" in asked.figures else []
         if "pruning" in asked.figures:
             rows += pruning(folder / "pruning", asked.trials, asked.searches)
-    about = versions()
-    print(f"{hardware()['processor']}, {hardware()['cores']} cores, torch {about['torch']}")
-    print("| figure | measured | wanted |\n|---|---|---|")
-    for row in rows:
-        print(f"| {' | '.join(row)} |")
+        show(rows)
 
 
 if __name__ == "__main__":
