@@ -52,7 +52,7 @@ def assemble(spec: RunSpec, splits: Splits, arithmetic: Arithmetic) -> State:
         arithmetic=arithmetic,
         training=spec.training,
         order=torch.Generator().manual_seed(streams["order"]),
-        augment=torch.Generator(arithmetic.device).manual_seed(streams["augment"]),
+        augment=torch.Generator().manual_seed(streams["augment"]),
         average=_average(net, spec.training.average),
     )
 

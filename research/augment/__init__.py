@@ -1,7 +1,8 @@
 """Augmentation on the device, per sample: one file a kind; here what every kind obeys.
 
 An augmentation is a function registered with ``@augmentations.register(kind=...)`` that draws from
-the generator it is passed. By kind:
+the generator it is passed, the host's: random numbers are the same on every device, and are sent
+to a GPU without waiting for it. By kind:
 
 ``affine``  ``(n, generator, *, ...) -> (n, 3, 3)``: a matrix a sample. Coordinates run from -1 to 1
             over the image, x to the right, y down; a matrix takes a place in the output to its
@@ -23,13 +24,18 @@ import torch
 from torch import Tensor
 
 
-def identities(n: int, generator: torch.Generator) -> Tensor:
-    """``(n, 3, 3)`` matrices that change nothing, on the generator's device."""
-    return torch.eye(3, device=generator.device).expand(n, 3, 3).clone()
+def identities(n: int) -> Tensor:
+    """``(n, 3, 3)`` matrices that change nothing."""
+    return torch.eye(3).expand(n, 3, 3).clone()
 
 
 def uniform(
     shape: tuple[int, ...], generator: torch.Generator, low: float = 0.0, high: float = 1.0
 ) -> Tensor:
-    """Numbers from ``low`` to ``high``, on the generator's device."""
-    return torch.rand(shape, generator=generator, device=generator.device) * (high - low) + low
+    """Numbers from ``low`` to ``high``, on the host."""
+    return torch.rand(shape, generator=generator) * (high - low) + low
+
+
+def send(numbers: Tensor, images: Tensor) -> Tensor:
+    """Numbers of the host's to where images are, without waiting for that."""
+    return numbers.to(images.device, non_blocking=True)

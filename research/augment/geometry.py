@@ -15,7 +15,7 @@ from research.registry import Fraction, NonNegative, Positive, augmentations
 @augmentations.register(kind="affine", exact=True)
 def flip(n: int, generator: torch.Generator, *, p: Fraction = 0.5) -> Tensor:
     """Left and right exchanged, each image with probability ``p``."""
-    matrices = identities(n, generator)
+    matrices = identities(n)
     matrices[:, 0, 0] = 1 - 2 * (uniform((n,), generator) < p).float()
     return matrices
 
@@ -23,7 +23,7 @@ def flip(n: int, generator: torch.Generator, *, p: Fraction = 0.5) -> Tensor:
 @augmentations.register(kind="affine")
 def shift(n: int, generator: torch.Generator, *, fraction: Fraction = 0.1) -> Tensor:
     """Each image moved by up to ``fraction`` of its side, across and up or down."""
-    matrices = identities(n, generator)
+    matrices = identities(n)
     matrices[:, :2, 2] = uniform((n, 2), generator, -1, 1) * 2 * fraction
     return matrices
 
@@ -32,7 +32,7 @@ def shift(n: int, generator: torch.Generator, *, fraction: Fraction = 0.1) -> Te
 def rotation(n: int, generator: torch.Generator, *, degrees: NonNegative = 10.0) -> Tensor:
     """Each image turned by up to so many degrees to either side."""
     angle = uniform((n,), generator, -1, 1) * math.radians(degrees)
-    matrices = identities(n, generator)
+    matrices = identities(n)
     matrices[:, 0, 0] = matrices[:, 1, 1] = torch.cos(angle)
     matrices[:, 1, 0] = torch.sin(angle)
     matrices[:, 0, 1] = -matrices[:, 1, 0]
@@ -68,7 +68,7 @@ def resized_crop(
     area = uniform((n,), generator, scale, 1.0)
     stretch = torch.exp(uniform((n,), generator, -1, 1) * math.log(ratio) / 2)
     sides = torch.stack([area.sqrt() * stretch, area.sqrt() / stretch], 1).clamp_max(1.0)
-    matrices = identities(n, generator)
+    matrices = identities(n)
     matrices[:, 0, 0], matrices[:, 1, 1] = sides[:, 0], sides[:, 1]
     matrices[:, :2, 2] = uniform((n, 2), generator, -1, 1) * (1 - sides)
     return matrices

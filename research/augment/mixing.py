@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from research.augment import uniform
+from research.augment import send, uniform
 from research.registry import Positive, augmentations
 
 
@@ -29,7 +29,7 @@ def mixup(
 ) -> tuple[Tensor, Mixed]:
     """Pairs of images blended by lam ~ Beta(alpha, alpha), one a batch (Zhang et al. 2018)."""
     lam = _beta(alpha, generator)
-    other = torch.randperm(len(images), generator=generator, device=generator.device)
+    other = send(torch.randperm(len(images), generator=generator), images)
     return images.lerp(images[other], 1 - lam), Mixed(targets, targets[other], lam)
 
 
@@ -39,7 +39,7 @@ def cutmix(
 ) -> tuple[Tensor, Mixed]:
     """A rectangle of each image from another one, its area 1 - lam (Yun et al. 2019)."""
     lam = _beta(alpha, generator)
-    other = torch.randperm(len(images), generator=generator, device=generator.device)
+    other = send(torch.randperm(len(images), generator=generator), images)
     height, width = images.shape[-2:]
     across, down = uniform((2,), generator).tolist()
     part = (1 - lam) ** 0.5 / 2
@@ -53,6 +53,6 @@ def cutmix(
 
 def _beta(alpha: float, generator: torch.Generator) -> float:
     """One draw of Beta(alpha, alpha), from two gamma draws."""
-    shape = torch.full((2,), alpha, device=generator.device, dtype=torch.float64)
+    shape = torch.full((2,), alpha, dtype=torch.float64)
     a, b = torch._standard_gamma(shape, generator=generator).tolist()
     return a / (a + b) if a + b else 0.5

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from research.augment import uniform
+from research.augment import send, uniform
 from research.registry import Fraction, NonNegative, Positive, augmentations
 
 LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601: the weighted grey of a colour image
@@ -31,13 +31,14 @@ def jitter(
     turned in YIQ.
     """
     n = len(images)
-    images = images * _factors(n, generator, brightness)
+    images = images * send(_factors(n, generator, brightness), images)
     mean = _luma(images).mean((1, 2, 3), keepdim=True)
-    images = (images - mean) * _factors(n, generator, contrast) + mean
+    images = (images - mean) * send(_factors(n, generator, contrast), images) + mean
     if images.shape[1] == 3 and (saturation or hue):
         grey = _luma(images)
-        images = (images - grey) * _factors(n, generator, saturation) + grey
-        images = torch.einsum("nij,njhw->nihw", _hue_matrices(n, generator, hue), images)
+        images = (images - grey) * send(_factors(n, generator, saturation), images) + grey
+        turn = send(_hue_matrices(n, generator, hue), images)
+        images = torch.einsum("nij,njhw->nihw", turn, images)
     return images.clamp(0, 1)
 
 
@@ -62,14 +63,14 @@ def erasing(
     across = _inside(width, area.sqrt() * stretch, uniform((n,), generator))
     down = _inside(height, area.sqrt() / stretch, uniform((n,), generator))
     hole = hit[:, None, None] & down[:, :, None] & across[:, None, :]
-    return images.masked_fill(hole[:, None], 0.0)
+    return images.masked_fill(send(hole[:, None], images), 0.0)
 
 
 def _inside(side: int, fraction: Tensor, place: Tensor) -> Tensor:
     """Which of ``side`` pixels are covered by ``fraction`` of them at ``place``, ``(n, side)``."""
     length = (fraction.clamp_max(1.0) * side).round()
     start = (place * (side - length)).round()
-    steps = torch.arange(side, device=fraction.device)
+    steps = torch.arange(side)
     return (steps >= start[:, None]) & (steps < (start + length)[:, None])
 
 
@@ -81,17 +82,17 @@ def _factors(n: int, generator: torch.Generator, strength: float) -> Tensor:
 def _luma(images: Tensor) -> Tensor:
     if images.shape[1] == 1:
         return images
-    return (images * torch.tensor(LUMA, device=images.device).view(1, 3, 1, 1)).sum(1, keepdim=True)
+    return (images * send(torch.tensor(LUMA), images).view(1, 3, 1, 1)).sum(1, keepdim=True)
 
 
 def _hue_matrices(n: int, generator: torch.Generator, hue: float) -> Tensor:
     """A turn of hue for each image, ``(n, 3, 3)``, from RGB to RGB."""
     angle = uniform((n,), generator, -1, 1) * hue * 2 * math.pi
-    turn = torch.zeros(n, 3, 3, device=generator.device)
+    turn = torch.zeros(n, 3, 3)
     turn[:, 0, 0] = 1
     turn[:, 1, 1] = turn[:, 2, 2] = torch.cos(angle)
     turn[:, 2, 1] = torch.sin(angle)
     turn[:, 1, 2] = -turn[:, 2, 1]
-    to_yiq = torch.tensor(YIQ, device=generator.device)
+    to_yiq = torch.tensor(YIQ)
     matrices: Tensor = torch.linalg.inv(to_yiq) @ turn @ to_yiq
     return matrices

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from research.augment import uniform
+from research.augment import send, uniform
 from research.augment.geometry import CORNERS
 from research.augment.mixing import Mixed
 from research.augment.pixels import LUMA
@@ -133,7 +133,7 @@ class View:
 
     def _grey(self, images: Tensor) -> Tensor:
         if self.channels == 1 and images.shape[1] == 3:
-            weights = torch.tensor(LUMA, device=images.device).view(1, 3, 1, 1)
+            weights = send(torch.tensor(LUMA), images).view(1, 3, 1, 1)
             return (images * weights).sum(1, keepdim=True)
         return images
 
@@ -159,10 +159,7 @@ class View:
         if not self.many and (self.windowed or not self.window.room):
             return [matrices]
         firsts = [[self.window.offset(one) for one in place] for place in self.places]
-        return [
-            matrices @ self.window.at(torch.tensor([first], device=matrices.device))
-            for first in firsts
-        ]
+        return [matrices @ self.window.at(torch.tensor([first])) for first in firsts]
 
     def _moved(self, images: Tensor, generator: torch.Generator) -> list[Tensor]:
         """What `_sampled` gives where only whole pixels move, without arithmetic on pixels."""
@@ -178,7 +175,7 @@ class View:
             images = self._resized(images)
         images, parts = images.float(), []
         for matrices in changes:
-            x, y = grid(matrices, self.window.size)
+            x, y = grid(send(matrices, images), self.window.size)
             at = torch.stack([x, y], -1)
             # Edges are held and what lies beyond is blackened, so that where nothing is changed
             # the result is that of plain resizing.

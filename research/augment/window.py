@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from research.augment import send
+
 
 @dataclass(frozen=True)
 class Window:
@@ -28,7 +30,7 @@ class Window:
     def at(self, first: Tensor) -> Tensor:
         """First pixels ``(n, 2)``, x and y, to the matrices ``(n, 3, 3)`` of the windows there."""
         kept = self.size / self.canvas
-        one = torch.tensor([[kept, 0, 0], [0, kept, 0], [0, 0, 1]], device=first.device)
+        one = torch.tensor([[kept, 0, 0], [0, kept, 0], [0, 0, 1]])
         matrices = one.expand(len(first), 3, 3).clone()
         matrices[:, :2, 2] = (2 * first + self.size) / self.canvas - 1
         return matrices
@@ -53,8 +55,8 @@ def moves(matrices: Tensor, window: Window) -> tuple[Tensor, Tensor]:
 def mirror(images: Tensor, mirrored: Tensor) -> Tensor:
     """Each image mirrored across, as ``(n, 2)`` says, and down."""
     for axis, which in ((-1, mirrored[:, 0]), (-2, mirrored[:, 1])):
-        if which.is_cuda or which.any():  # asking a GPU would wait for it
-            images = torch.where(which.view(-1, 1, 1, 1), images.flip(axis), images)
+        if which.any():
+            images = torch.where(send(which, images).view(-1, 1, 1, 1), images.flip(axis), images)
     return images
 
 
@@ -70,10 +72,12 @@ def crop(images: Tensor, first: Tensor, window: Window, margin: int = 0) -> Tens
     n, channels, side, _ = images.shape
     first = first + margin
     stretches = images.view(-1).unfold(0, window.size, 1)
-    down = torch.arange(window.size, device=images.device)
-    planes = torch.arange(n * channels, device=images.device).view(n, channels, 1) * side**2
+    down = torch.arange(window.size)
+    planes = torch.arange(n * channels).view(n, channels, 1) * side**2
     rows = planes + ((first[:, 1:] + down) * side + first[:, :1])[:, None]
-    return stretches.index_select(0, rows.view(-1)).view(n, channels, window.size, window.size)
+    return stretches.index_select(0, send(rows.view(-1), images)).view(
+        n, channels, window.size, window.size
+    )
 
 
 def grid(matrices: Tensor, size: int) -> tuple[Tensor, Tensor]:
