@@ -14,6 +14,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.utils import deterministic
 
 from research.errors import InvalidInput
 
@@ -92,18 +93,24 @@ def seeds(seed: int) -> dict[str, int]:
 
 @contextlib.contextmanager
 def reproducible(device: torch.device, precision: str) -> Iterator[None]:
-    """Torch's global generator is given back as it was; in fp32 only exact algorithms are used."""
+    """Torch's global generator is given back as it was; in fp32 only exact algorithms are used.
+
+    Exact algorithms would also fill all memory that is about to be overwritten; that is left out.
+    """
     exact = torch.are_deterministic_algorithms_enabled()
+    fills = deterministic.fill_uninitialized_memory  # type: ignore[attr-defined]
     devices = [device] if device.type == "cuda" else []
     tensor_cores = torch.backends.cudnn.allow_tf32 if devices else False
     with torch.random.fork_rng(devices):
         torch.use_deterministic_algorithms(precision == "fp32", warn_only=True)
+        deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
         if devices and precision == "fp32":
             torch.backends.cudnn.allow_tf32 = False  # it rounds to 10 bits
         try:
             yield
         finally:
             torch.use_deterministic_algorithms(exact)
+            deterministic.fill_uninitialized_memory = fills  # type: ignore[attr-defined]
             if devices:
                 torch.backends.cudnn.allow_tf32 = tensor_cores
 

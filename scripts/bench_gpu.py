@@ -45,7 +45,9 @@ def recipe(model: str, size: int) -> RunSpec:
             "augment": AUGMENT,
             "training": {"batch_size": BATCH, "epochs": 1},
         },
-        "factors": {"lr": {"path": "optim.params.lr", "levels": {"a": 1e-3}, "control": "a"}},
+        "factors": {
+            "flip": {"path": "augment.flip", "levels": {"yes": {}, "no": None}, "control": "yes"}
+        },
     }
     return research.plan(research.Study.model_validate(study))[0]
 

@@ -29,8 +29,11 @@ def spread(values: Sequence[float], form: str = "{:.2f}", unit: str = "") -> str
     return f"{middle}{unit} ({low} to {high}, n = {len(values)})"
 
 
-def by_turns(*works: Work, rounds: int, warm_up: int = 2) -> list[list[float]]:
-    """Seconds of each piece of work in each round; they take turns, so that noise meets all."""
+def by_turns(*works: Work, rounds: int, warm_up: int = 1) -> list[list[float]]:
+    """Seconds of each piece of work in each round; they take turns, so that noise meets all.
+
+    Work that gives a number has timed itself.
+    """
     for work in works:
         for _ in range(warm_up):
             work()
@@ -39,8 +42,9 @@ def by_turns(*works: Work, rounds: int, warm_up: int = 2) -> list[list[float]]:
         order = range(len(works)) if number % 2 else reversed(range(len(works)))
         for place in order:
             started = time.perf_counter()
-            works[place]()
-            taken[place].append(time.perf_counter() - started)
+            own = works[place]()
+            seconds = time.perf_counter() - started
+            taken[place].append(own if isinstance(own, float) else seconds)
     return taken
 
 
