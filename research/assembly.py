@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from collections import OrderedDict
+from collections.abc import Callable
 
 import numpy as np
 import torch
+from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from research import registry
@@ -20,6 +22,7 @@ from research.preprocess import Images, Steps, apply_once, is_slow, steps_once
 from research.spec import Recipe, RunSpec
 from research.training import Resident, State
 
+BACKEND = "inductor"
 KEPT_SPLITS = 6  # two preprocessings of three splits
 _kept: OrderedDict[str, Resident] = OrderedDict()
 
@@ -54,7 +57,14 @@ def assemble(spec: RunSpec, splits: Splits, arithmetic: Arithmetic) -> State:
         order=torch.Generator().manual_seed(streams["order"]),
         augment=torch.Generator().manual_seed(streams["augment"]),
         average=_average(net, spec.training.average),
+        compiled=_compiled(net) if spec.training.compile == "on" else None,
     )
+
+
+def _compiled(net: torch.nn.Module) -> Callable[[Tensor], Tensor]:
+    """The same net, its weights shared, compiled when it is first called."""
+    made: Callable[[Tensor], Tensor] = torch.compile(net, dynamic=False, backend=BACKEND)
+    return made
 
 
 def _average(net: torch.nn.Module, decay: float | None) -> AveragedModel | None:

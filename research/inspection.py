@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
+import logging
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -31,12 +32,14 @@ from research.registry import Entry
 from research.spec import Recipe, Ref, content_hash
 from research.training import EVALUATION_BATCH, predict, train_step
 
+COMPILED_STEPS = 20_000  # of a study, from which on it is measured whether compiling pays
 PROBE_STEPS = 3
 PROBE_VIEWS = 128  # images and windows of images in a probe's batch, at most
 LONG_STEP_S = 2.0  # a probe's step that is no shorter is measured once
 VIEWS = {"single": 1, "flip": 2, "ten_crop": 10}
 PROBE_GAIN = 1.05  # what another arithmetic must gain over plain fp32 to be worth a choice
 BYTES_PER_PARAMETER = 4
+log = logging.getLogger("research")
 CLASSES = 7  # of FER2013, which published sizes are told for
 
 
@@ -233,6 +236,41 @@ def remembered_arithmetic(
 
     ``declared`` is the hash of what it is decided by.
     """
+    return _remembered(declared, device, lambda: choose_arithmetic(recipe, splits, device))
+
+
+def choose_compile(
+    declared: str, recipe: Recipe, splits: Splits, device: torch.device, steps: int
+) -> Literal["on", "off"]:
+    """Whether compiling pays for a complete recipe that so many steps will be trained of.
+
+    ``declared`` is the hash of what its arithmetic is decided by, which is settled by now. Compiled
+    once to be measured, on a machine that has a compiler; that takes longer than many a study.
+    """
+    if steps < COMPILED_STEPS:
+        return "off"
+
+    def measure() -> dict[str, str]:
+        log.warning("measuring whether compiling pays: a minute or more, once for this machine")
+        training = recipe.training
+        arithmetic = Arithmetic(device, training.precision, training.memory_format)  # type: ignore[arg-type]
+        kept = used(splits, recipe.data.params)
+        plain, _ = _time(recipe.override({"training.compile": "off"}), kept, arithmetic)
+        try:
+            quick, _ = _time(recipe.override({"training.compile": "on"}), kept, arithmetic)
+        except Exception as error:  # of the compiler that it needs, whatever it says
+            log.debug("compiling failed: %s", error)
+            return {"compile": "off"}
+        return {"compile": "on" if plain > PROBE_GAIN * quick else "off"}
+
+    found = _remembered(f"compile {declared}", device, measure)
+    return "on" if found["compile"] == "on" else "off"
+
+
+def _remembered(
+    declared: str, device: torch.device, measure: Callable[[], dict[str, str]]
+) -> dict[str, str]:
+    """What was measured on this machine, or is now."""
     name = str(device) if device.type == "cpu" else torch.cuda.get_device_name(device)
     known = content_hash([declared, name, torch.__version__])
     file = cache_folder() / "arithmetic" / f"{known}.json"
@@ -240,7 +278,7 @@ def remembered_arithmetic(
         remembered: dict[str, str] = json.loads(file.read_text(encoding="utf-8"))
         return remembered
     except (OSError, ValueError):
-        chosen = choose_arithmetic(recipe, splits, device)
+        chosen = measure()
     with contextlib.suppress(OSError):  # it can be measured again
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(json.dumps(chosen), encoding="utf-8")
@@ -267,6 +305,8 @@ def _time(recipe: Recipe, splits: Splits, arithmetic: Arithmetic) -> tuple[float
     with reproducible(device, arithmetic.precision):
         state = assemble(seeded(recipe, 0), splits, arithmetic)
         wanted = min(recipe.training.batch_size, PROBE_VIEWS // len(state.view.places))
+        if state.compiled:  # which whole batches alone are
+            wanted = recipe.training.batch_size
         few = resident(splits.limited(wanted, None), "train", recipe, device)
         state.net.train()
 

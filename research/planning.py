@@ -6,6 +6,7 @@ Nothing is tracked here; the only thing that may be written is the cache of deco
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
@@ -139,7 +140,8 @@ def prepare(
             check_folds(data[cell.name], cell.recipe.data.params)
     digest = data["control"].digest
     declared = arithmetic_hash(cells[0].recipe, digest)
-    resolved = resolve(cells[0].recipe, data["control"], declared, request, tracker)
+    number = len(cells) * len(study.seeds) * (folds or 1)
+    resolved = resolve(cells[0].recipe, data["control"], declared, request, tracker, number)
     study, cells = _with_resolved(study, cells, resolved)
     study_hash = content_hash([study.question_hash, digest])
     runs = tuple(
@@ -194,18 +196,28 @@ def read_params(recipe: Recipe) -> dict[str, Any]:
 
 
 def resolve(
-    recipe: Recipe, splits: Splits, declared: str, request: Request, tracker: Tracker
+    recipe: Recipe, splits: Splits, declared: str, request: Request, tracker: Tracker, runs: int
 ) -> dict[str, str]:
-    """What ``auto`` stands for: as the study's parent has it, else the fastest here."""
+    """What ``auto`` stands for in so many runs: as their parent has it, else the fastest here."""
     training = recipe.training
-    if "auto" not in (training.precision, training.memory_format):
-        return {"precision": training.precision, "memory_format": training.memory_format}
-    if known := resolved_before(tracker, declared):
-        return known
+    names = ("precision", "memory_format", "compile")
+    asked = {name: getattr(training, name) for name in names}
+    if "auto" not in asked.values():
+        return asked
+    known = resolved_before(tracker, declared)
+    if known is not None:
+        return {"compile": "off"} | known
     from research.arithmetic import find_device
-    from research.inspection import remembered_arithmetic
+    from research.inspection import choose_compile, remembered_arithmetic
 
-    return remembered_arithmetic(declared, recipe, splits, find_device(request.device))
+    device = find_device(request.device)
+    if "auto" in (training.precision, training.memory_format):
+        asked |= remembered_arithmetic(declared, recipe, splits, device)
+    if training.compile == "auto":
+        settled = recipe.override({f"training.{name}": asked[name] for name in names[:2]})
+        steps = runs * training.epochs * math.ceil(len(splits.train) / training.batch_size)
+        asked["compile"] = choose_compile(declared, settled, splits, device, steps)
+    return asked
 
 
 def arithmetic_hash(recipe: Recipe, data_digest: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import os
 from collections.abc import Generator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -50,6 +51,8 @@ class Runner:
         if self.threads is not None:
             torch.set_num_threads(self.threads)
         keep_freed_memory()
+        # What is compiled is used again by the runs of this project, and only those.
+        os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(self.project.runs / "compiled"))
         splits = [load(self.location, params) for params in self.data]
         return Place(
             tracker=connect(self.project),

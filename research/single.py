@@ -13,12 +13,12 @@ from research.data.cache import load
 from research.data.folds import check_folds
 from research.data.location import Location
 from research.errors import InvalidInput
-from research.inspection import check_buildable, remembered_arithmetic
+from research.inspection import check_buildable
 from research.planning import (
     PlannedState,
     arithmetic_hash,
     read_params,
-    resolved_before,
+    resolve,
     state_of,
 )
 from research.project import Project
@@ -53,12 +53,10 @@ def make_ready(spec: RunSpec, request: Request, project: Project, tracker: Track
         raise InvalidInput(*(f"{path}: {text}" for path, text in problems))
     splits = load(location, read_params(recipe))
     check_folds(splits, recipe.data.params)
-    device = find_device(request.device)
+    find_device(request.device)  # a wrong one is told before anything is measured
     check_buildable(recipe, splits)
     declared = arithmetic_hash(recipe, splits.digest)
-    arithmetic = resolved_before(tracker, declared)
-    if arithmetic is None:
-        arithmetic = remembered_arithmetic(declared, recipe, splits, device)
+    arithmetic = resolve(recipe, splits, declared, request, tracker, 1)
     spec = RunSpec.model_validate(
         recipe.model_dump()
         | {

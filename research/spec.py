@@ -75,6 +75,11 @@ class Training(Frozen):
     batch_size: Integer = Field(64, ge=2)
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     memory_format: Literal["auto", "contiguous", "channels_last"] = "auto"
+    compile: Literal["auto", "off", "on"] = Field(
+        "auto",
+        description="Whether training steps of whole batches are compiled (torch.compile); `auto` "
+        "measures it where a study has steps enough to pay for that.",
+    )
     select_by: Literal["val/accuracy", "val/macro_f1", "val/loss", "last"] = Field(
         "val/accuracy", description="What the tested epoch is best in; `last` is the last one."
     )
@@ -220,6 +225,8 @@ class Recipe(Frozen):
             params.pop("weights")
         if content["training"]["accumulate"] == 1:  # as specs were before there was such a field
             content["training"].pop("accumulate")
+        if content["training"]["compile"] != "on":
+            content["training"].pop("compile")
         for steps in STEPS:
             content[steps] = [
                 [name, params] for name, params in content[steps].items() if params is not None

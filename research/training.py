@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -81,6 +81,7 @@ class State:
     best_weights: dict[str, Tensor] = field(default_factory=dict)
     diverged: bool = False
     average: AveragedModel | None = None
+    compiled: Callable[[Tensor], Tensor] | None = None  # the net, for whole batches
 
     def __post_init__(self) -> None:
         first = self.optimizer.param_groups[0]
@@ -198,10 +199,12 @@ def train_step(
     wanted = labels if targets is None else targets
     seen, mixed = state.view.augmented(images, wanted, state.augment, progress)
     state.optimizer.zero_grad(set_to_none=True)
+    whole = len(seen) == state.training.batch_size * len(state.view.places)
+    net = state.compiled if state.compiled and whole else state.net
     losses, outs = [], []
     for part, part_targets in _parts(seen, mixed, state.training.accumulate):
         with state.arithmetic.autocast():
-            logits = state.net(state.arithmetic.lay_out(part))
+            logits = net(state.arithmetic.lay_out(part))
         part_loss = _loss(state.loss, logits.float(), part_targets) * (len(part) / len(seen))
         torch.autograd.backward(state.scaler.scale(part_loss))
         losses.append(part_loss.detach())

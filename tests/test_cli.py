@@ -216,7 +216,7 @@ def test_what_auto_was_taken_for_is_kept_for_the_next_time(
 ) -> None:
     asked = ("train", "tiny", "--epochs", "1", "--set", "training.memory_format=auto", "--json")
     first = json.loads(call(*asked)[1])
-    monkeypatch.setattr("research.single.remembered_arithmetic", lambda *args: 1 / 0)
+    monkeypatch.setattr("research.inspection.remembered_arithmetic", lambda *args: 1 / 0)
     again = json.loads(call(*asked)[1])
     assert (again["run_id"], again["status"]) == (first["run_id"], "reused")
 

@@ -23,12 +23,13 @@ from research.data import Splits
 from research.data.location import locate
 from research.design import cells, seeded, with_base
 from research.errors import InvalidInput
+from research.inspection import choose_compile
 from research.project import Project
 from research.records import Epoch
 from research.registry import code_digest
 from research.run import Done, Job, Place, run
 from research.runner import Runner
-from research.spec import RunSpec, fingerprint
+from research.spec import Recipe, RunSpec, fingerprint
 from research.study import Study
 from research.tracking import Tracker, lease
 from research.tracking.memory import MemoryTracker
@@ -465,6 +466,62 @@ def test_a_checkpoint_drops_weights_of_epochs_that_are_no_longer_the_best(tmp_pa
 
 def state_of(spec: RunSpec, data: Splits) -> State:
     return assemble(spec, data, Arithmetic(CPU))
+
+
+def test_whole_batches_are_compiled_and_train_the_same(
+    change: Change, data: Splits, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("research.assembly.BACKEND", "eager")  # traced, without a compiler's minute
+    train, val = (Resident.put(s.images, s.labels, CPU) for s in (data.train, data.val))
+    rest = len(train) % change({}).training.batch_size
+    assert rest > 1
+    ended = []
+    for compiled in ("off", "on"):
+        state = state_of(change({"training.compile": compiled, "training.epochs": 1}), data)
+        sizes: list[int] = []
+        if state.compiled is not None:
+            inner = state.compiled
+
+            def note(images: torch.Tensor, inner: Any = inner, sizes: Any = sizes) -> torch.Tensor:
+                sizes.append(len(images))
+                return inner(images)  # type: ignore[no-any-return]
+
+            state.compiled = note
+        assert [*fit(state, train, val)]
+        ended.append(state.net.state_dict())
+        assert set(sizes) == ({state.training.batch_size} if compiled == "on" else set())
+    for name, value in ended[0].items():
+        torch.testing.assert_close(value, ended[1][name], rtol=1e-5, atol=1e-6)
+
+
+def test_it_is_measured_whether_compiling_pays_where_there_are_steps_enough(
+    change: Change, data: Splits, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seconds = {"off": 1.0, "on": 0.9}
+
+    def timed(recipe: Recipe, *given: Any) -> tuple[float, float]:
+        if seconds[recipe.training.compile] == 0:
+            raise RuntimeError("no compiler")
+        return seconds[recipe.training.compile], 0.1
+
+    monkeypatch.setattr("research.inspection._time", timed)
+    spec = change({})
+
+    def chosen(key: str, steps: int = 1_000_000) -> str:
+        return choose_compile(key, spec, data, CPU, steps)
+
+    assert chosen("few", 1000) == "off" and chosen("many") == "on"
+    seconds["on"] = 0.99
+    assert chosen("many") == "on"  # remembered
+    assert chosen("slow") == "off"
+    seconds["on"] = 0
+    assert chosen("broken") == "off"
+
+
+def test_compiled_runs_have_a_name_of_their_own_and_others_that_of_before(change: Change) -> None:
+    specs = [change({"training.compile": value}) for value in ("auto", "off", "on")]
+    assert specs[0].spec_hash == specs[1].spec_hash != specs[2].spec_hash
+    assert "compile" not in specs[1].canonical()["training"]
 
 
 def test_balanced_sampling_draws_every_class_equally_often(change: Change, data: Splits) -> None:

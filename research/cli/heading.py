@@ -160,5 +160,5 @@ def _input(recipe: Recipe) -> str:
     layout = training.memory_format.replace("_", " ")
     return (
         f"input     {params['size']} x {params['size']} pixels, {channels}; "
-        f"{training.precision}, {layout}"
+        f"{training.precision}, {layout}{', compiled' if training.compile == 'on' else ''}"
     )

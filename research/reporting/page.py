@@ -172,7 +172,7 @@ def rests(frame: Frame) -> list[tuple[str, str]]:
         ("data", f"{data['source']}: {images} images, digest {data['digest']}"),
         ("test", _views(frame.study.base.test)),
         ("audit", _audit(data)),
-        ("arithmetic", f"{resolved['precision']}, {resolved['memory_format']}"),
+        ("arithmetic", _arithmetic(resolved)),
         ("hardware", "; ".join(sorted(set(ended["device"])))),
         ("versions", ", ".join(f"{name} {version}" for name, version in versions.items())),
         ("code", "; ".join(sorted(set(ended["commit"]))) or "not in a repository"),
@@ -214,3 +214,8 @@ def repeat(frame: Frame) -> list[str]:
 def _drawn(figure: Figure | None) -> Markup | None:
     # The drawing is ours; cells' names in it are slugs.
     return None if figure is None else Markup(figures.svg(figure))  # noqa: S704
+
+
+def _arithmetic(resolved: Mapping[str, str]) -> str:
+    words = [resolved["precision"], resolved["memory_format"]]
+    return ", ".join([*words, "compiled"] if resolved.get("compile") == "on" else words)

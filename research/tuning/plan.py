@@ -113,7 +113,7 @@ def plan_search(
         )
     declared = arithmetic_hash(start, splits.digest)
     check_buildable(start, splits)
-    resolved = resolve(start, splits, declared, request, tracker)
+    resolved = resolve(start, splits, declared, request, tracker, options.trials)
     asked = start.training
     start = RunSpec.model_validate(
         start.model_dump()

@@ -64,9 +64,8 @@ def recipe_text(study: Study) -> str:
 def _portable(plan: SearchPlan, spec: RunSpec) -> Recipe:
     """A spec without what is of this machine: where the data is, the arithmetic that was chosen."""
     declared = plan.declared
-    training = spec.training.model_copy(
-        update={"precision": declared.precision, "memory_format": declared.memory_format}
-    )
+    names = ("precision", "memory_format", "compile")
+    training = spec.training.model_copy(update={name: getattr(declared, name) for name in names})
     data = spec.data.model_copy(update={"name": plan.study.base.data.name})
     content = spec.model_copy(update={"training": training, "data": data}).model_dump()
     content.pop("seed")
