@@ -6,8 +6,10 @@ written only when they change, named for their epoch so that the two can never d
 
 from __future__ import annotations
 
+import os
 import pickle
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,24 +18,44 @@ from safetensors.torch import load_file, save_file
 
 from research.training import State
 
+CHECKPOINT_S = 5.0
+
 
 class Checkpoint:
     """The folder of one run, named by its fingerprint."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._kept = time.monotonic()
+
+    def keep(self, state: State, code_digest: str) -> None:
+        """Writes the state after an epoch, unless that was done moments ago.
+
+        Writing takes as long as a tenth of a second of training; what is lost with a process that
+        is killed is a few seconds.
+        """
+        if time.monotonic() - self._kept >= seconds_between():
+            self.save(state, code_digest)
+            self._kept = time.monotonic()
 
     def save(self, state: State, code_digest: str) -> None:
         """Writes the state after an epoch; the file is replaced whole."""
+        best = self._save_weights(state)
+        content = {"made_by": _maker(state, code_digest), **state.state_dict()}
+        _replace(self.folder / "last.pt", lambda file: torch.save(content, file))
+        self._drop_all_weights_but(best)
+
+    def _drop_all_weights_but(self, best: Path) -> None:
+        for other in self.folder.glob("best-*.safetensors"):
+            if other != best:
+                other.unlink()
+
+    def _save_weights(self, state: State) -> Path:
         self.folder.mkdir(parents=True, exist_ok=True)
         best = self.weights_file(state.best)
         if not best.is_file():
             _replace(best, lambda file: save_file(_contiguous(state), file))
-        content = {"made_by": _maker(state, code_digest), **state.state_dict()}
-        _replace(self.folder / "last.pt", lambda file: torch.save(content, file))
-        for other in self.folder.glob("best-*.safetensors"):
-            if other != best:
-                other.unlink()
+        return best
 
     def load(self, state: State, code_digest: str) -> bool:
         """Puts a saved state into ``state``.
@@ -59,13 +81,24 @@ class Checkpoint:
         """Where the weights of the selected epoch stand."""
         return self.folder / f"best-{epoch}.safetensors"
 
-    def keep_only_weights(self) -> None:
-        """Drops what only resuming needs, once a run is finished."""
+    def keep_only_weights(self, state: State) -> None:
+        """Keeps the selected weights alone, once a run is finished."""
         (self.folder / "last.pt").unlink(missing_ok=True)
+        if state.best:
+            self._drop_all_weights_but(self._save_weights(state))
 
     def clear(self) -> None:
         """Removes everything."""
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def seconds_between() -> float:
+    """Seconds of training between two checkpoints at least; ``RESEARCH_CHECKPOINT_S``."""
+    given = os.environ.get("RESEARCH_CHECKPOINT_S", str(CHECKPOINT_S))
+    try:
+        return float(given)
+    except ValueError:
+        raise ValueError(f"RESEARCH_CHECKPOINT_S: '{given}' is no number of seconds") from None
 
 
 def _maker(state: State, code_digest: str) -> str:

@@ -128,7 +128,7 @@ def _train(
             val = resident(splits, "val", spec, place.device)
             for record in fit(state, train, val):
                 if isinstance(record, Epoch):
-                    checkpoint.save(state, job.labels.code_digest)
+                    checkpoint.keep(state, job.labels.code_digest)
                     log.epoch(record.number, record.metrics(), record.ended_ms)
                 else:
                     log.beat()
@@ -138,8 +138,10 @@ def _train(
             raise
         _judge_once(job, splits, state, place, log)
     if job.tested:
-        checkpoint.keep_only_weights()
-    elif not job.keep:
+        checkpoint.keep_only_weights(state)
+    elif job.keep:
+        checkpoint.save(state, job.labels.code_digest)
+    else:
         checkpoint.clear()
     return state.diverged
 
@@ -147,10 +149,10 @@ def _train(
 def _log_start(job: Job, splits: Splits, log: Recording) -> None:
     """What is known before the first epoch."""
     cost = count(job.spec, len(splits.classes))
-    log.result({"model/parameters": cost.parameters, "model/macs": cost.macs}, {})
+    numbers = {"model/parameters": cost.parameters, "model/macs": cost.macs}
     about = {"classes": ", ".join(splits.classes), "synthetic": str(splits.synthetic).lower()}
     about["images"] = f"{len(splits.train)} train, {len(splits.val)} val, {len(splits.test)} test"
-    log.tracker.log_data(log.run_id, Path(splits.source).name, splits.digest, about)
+    log.begin(numbers, (Path(splits.source).name, splits.digest, about))
 
 
 def _judge_once(job: Job, splits: Splits, state: State, place: Place, log: Recording) -> None:

@@ -75,6 +75,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """One cache of decoded data for the whole session, all of its processes included."""
     folder = tmp_path_factory.getbasetemp().parent / "research-cache"
     os.environ["RESEARCH_CACHE"] = str(folder)
+    os.environ["RESEARCH_CHECKPOINT_S"] = "0"  # after each epoch: runs of tests are over at once
     yield folder
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -70,7 +72,11 @@ class Labels:
 
 
 class Recording:
-    """A run that is being recorded."""
+    """A run that is being recorded.
+
+    What is told while it trains is written beside that, in order; what fails there is raised at the
+    next word, or when the run ends.
+    """
 
     def __init__(self, tracker: Tracker, run_id: str, resumed: Tracked | None) -> None:
         self.tracker, self.run_id = tracker, run_id
@@ -79,13 +85,33 @@ class Recording:
         logged = tracker.history(run_id, "val/loss") if resumed else []
         self._last = logged[-1].step if logged else 0
         self._beat = time.monotonic()
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix="record")
+        self._written: deque[Future[None]] = deque()
+
+    def _later(self, write: Callable[..., None], *given: Any) -> None:
+        while self._written and self._written[0].done():
+            self._written.popleft().result()
+        self._written.append(self._writer.submit(write, self.run_id, *given))
+
+    def settle(self) -> None:
+        """Waits until all that was told is written; raises what failed."""
+        while self._written:
+            self._written.popleft().result()
+
+    def close(self) -> None:
+        """Waits until all that was told is written, whatever failed."""
+        self._writer.shutdown(wait=True)
+
+    def begin(self, metrics: Mapping[str, float], data: tuple[str, str, Mapping[str, str]]) -> None:
+        """Records what is known before the first epoch; of the data name, digest, and words."""
+        self._later(self.tracker.log, self._points(metrics))
+        self._later(self.tracker.log_data, *data)
 
     def epoch(self, number: int, metrics: Mapping[str, float], ended_ms: int) -> None:
         """Records an epoch's metrics, unless the run has them from before it was killed."""
         if number > self._last:
-            self.tracker.log(
-                self.run_id, [Point(name, v, number, ended_ms) for name, v in metrics.items()]
-            )
+            points = [Point(name, v, number, ended_ms) for name, v in metrics.items()]
+            self._later(self.tracker.log, points)
             self._last = number
         self.beat()
 
@@ -93,20 +119,24 @@ class Recording:
         """A sign of life, now and then."""
         if time.monotonic() - self._beat > lease.BEAT_EVERY_S:
             self._beat = time.monotonic()
-            self.tracker.set_tags(self.run_id, {lease.TAG: lease.note()})
+            self._later(self.tracker.set_tags, {lease.TAG: lease.note()})
 
     def test_opened(self) -> None:
         """Records that the test split is looked at, before it is."""
+        self.settle()
         self._accesses.append(datetime.now(UTC).isoformat(timespec="seconds"))
         self.tracker.set_tags(self.run_id, {TEST_ACCESSES: json.dumps(self._accesses)})
 
     def result(self, metrics: Mapping[str, float], tags: Mapping[str, str]) -> None:
         """Records what has no epoch; what a run has from before it was killed is left."""
+        self._later(self.tracker.log, self._points(metrics))
+        if tags:
+            self._later(self.tracker.set_tags, tags)
+
+    def _points(self, metrics: Mapping[str, float]) -> list[Point]:
         now = int(time.time() * 1000)
         new = {name: value for name, value in metrics.items() if self._known.get(name) != value}
-        self.tracker.log(self.run_id, [Point(n, v, 0, now) for n, v in new.items()])
-        if tags:
-            self.tracker.set_tags(self.run_id, tags)
+        return [Point(name, value, 0, now) for name, value in new.items()]
 
     def files(self, folder: Path) -> None:
         """Keeps the files of a folder."""
@@ -132,20 +162,25 @@ def recording(
         tracker.set_tags(run_id, {**tags, **held, **error})
         tracker.set_status(run_id, "RUNNING")
     status: Status = "FAILED"
+    log = Recording(tracker, run_id, resumed)
     try:
-        yield Recording(tracker, run_id, resumed)
+        yield log
+        log.settle()
         status = "FINISHED"
     except (KeyboardInterrupt, GeneratorExit):
         status = "KILLED"
         raise
     except Pruned as pruned:
         status, pruned.run_id = "KILLED", run_id
+        log.close()
         tracker.set_tags(run_id, {"pruned": "true"})
         raise
     except Exception as error:
+        log.close()
         tracker.set_tags(run_id, {"error": describe(error)})
         raise
     finally:
+        log.close()
         tracker.set_status(run_id, status)
 
 
