@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -41,6 +42,19 @@ def confusion_matrix(counts: NDArray[np.int64], classes: Sequence[str]) -> Figur
             colour = "white" if share > 0.5 else "black"
             axes.text(column, row, f"{share:.0%}", ha="center", va="center", color=colour, size=7)
     return figure
+
+
+def save_run(
+    folder: Path,
+    counts: NDArray[np.int64],
+    classes: Sequence[str],
+    history: Sequence[Mapping[str, float]],
+    best: int,
+) -> None:
+    """The pictures of a run, into a folder: its confusion matrix, and its curves if it has some."""
+    confusion_matrix(counts, classes).savefig(folder / "confusion_matrix.png", dpi=100)
+    if history:
+        curves(history, best).savefig(folder / "curves.png", dpi=100)
 
 
 def curves(history: Sequence[Mapping[str, float]], best: int) -> Figure:

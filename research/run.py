@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
-from research import figures
 from research.arithmetic import Arithmetic, reproducible, threads
 from research.assembly import assemble, preprocessed, resident
 from research.checkpoint import Checkpoint
@@ -37,8 +37,19 @@ from research.tracking.recording import (
 )
 from research.training import State, fit
 
+
+def save_run(*given: Any) -> None:
+    """`research.figures.save_run`, whose library takes a second to be loaded."""
+    from research import figures
+
+    figures.save_run(*given)
+
+
 Report = Literal["finished", "reused", "pruned"]
 Draw = Callable[[Callable[[], None]], object]
+Pictures = Callable[
+    [Path, NDArray[np.int64], Sequence[str], Sequence[Mapping[str, float]], int], None
+]
 
 
 @dataclass(frozen=True)
@@ -66,7 +77,8 @@ class Place:
     data: Mapping[str, Splits]  # by digest
     device: torch.device
     folder: Path  # the project's mlruns/
-    draw: Draw = lambda work: work()  # who draws pictures, and when
+    draw: Draw = lambda work: work()  # when pictures are drawn
+    pictures: Pictures = save_run  # by whom
 
 
 @dataclass(frozen=True)
@@ -188,7 +200,8 @@ def _judge_once(job: Job, splits: Splits, state: State, place: Place, log: Recor
         log.files(Path(name))
     history = [epoch.metrics() for epoch in state.history]
     if job.tested:  # of a search's many runs MLflow's own curves do
-        place.draw(lambda: _draw(log, predictions["test"], splits, history, state.best))
+        judged = predictions["test"]
+        place.draw(lambda: _draw(place.pictures, log, judged, splits, history, state.best))
 
 
 def _selected(state: State) -> dict[str, float]:
@@ -223,6 +236,7 @@ def _write_files(
 
 
 def _draw(
+    save: Pictures,
     log: Recording,
     test: Predictions,
     splits: Splits,
@@ -232,10 +246,7 @@ def _draw(
     """The run's pictures, as artifacts."""
     with tempfile.TemporaryDirectory() as name:
         counts = confusion(test.labels, test.logits)
-        picture = figures.confusion_matrix(counts, splits.classes)
-        picture.savefig(Path(name) / "confusion_matrix.png", dpi=100)
-        if history:
-            figures.curves(history, best).savefig(Path(name) / "curves.png", dpi=100)
+        save(Path(name), counts, splits.classes, history, best)
         log.files(Path(name))
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from research.arithmetic import find_device, keep_freed_memory
+from research.artist import Artist
 from research.data.cache import load
 from research.data.location import Location
 from research.errors import InvalidInput
@@ -59,12 +60,18 @@ class Runner:
             data={one.digest: one for one in splits},
             device=find_device(self.device),
             folder=self.project.runs,
-            draw=lambda work: self.artist.submit(work).add_done_callback(_complain),
+            draw=lambda work: self.drawing.submit(work).add_done_callback(_complain),
+            pictures=self.artist.draw,
         )
 
     @functools.cached_property
-    def artist(self) -> ThreadPoolExecutor:
-        """Draws pictures beside the training."""
+    def artist(self) -> Artist:
+        """Draws pictures, in another process."""
+        return Artist()
+
+    @functools.cached_property
+    def drawing(self) -> ThreadPoolExecutor:
+        """Waits for pictures beside the training."""
         return ThreadPoolExecutor(1, thread_name_prefix="pictures")
 
     def share(self, place: int, workers: int) -> Runner:
@@ -77,8 +84,10 @@ class Runner:
 
     def finish(self) -> None:
         """Waits for the last pictures, if any were begun."""
+        if "drawing" in self.__dict__:
+            self.__dict__.pop("drawing").shutdown(wait=True)
         if "artist" in self.__dict__:
-            self.artist.shutdown(wait=True)
+            self.artist.close()
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in self.__dataclass_fields__}

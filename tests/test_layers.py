@@ -32,6 +32,7 @@ INSIDE = {
     "metrics": set(),
     "records": set(),
     "figures": set(),
+    "artist": {"figures"},
     "data": COMPONENT | {"project"},
     "models": COMPONENT,
     "losses": COMPONENT,
@@ -56,8 +57,8 @@ INSIDE = {
         *("metrics", "provenance", "records", "spec", "tracking", "training"),
     },
     "runner": {
-        *("arithmetic", "data", "errors", "project", "provenance", "records", "registry", "run"),
-        "tracking",
+        *("arithmetic", "artist", "data", "errors", "project", "provenance", "records"),
+        *("registry", "run", "tracking"),
     },
     "executors": {"errors", "registry", "tracking"},
     "request": {"data", "design", "errors", "project", "spec", "studies", "study", "validation"},

@@ -17,6 +17,7 @@ from safetensors.torch import load_file
 
 import research
 from research.arithmetic import Arithmetic, seeds, threads
+from research.artist import Artist
 from research.assembly import assemble
 from research.checkpoint import Checkpoint
 from research.data import Splits
@@ -586,3 +587,26 @@ def test_soft_labels_are_what_is_learnt(change: Change, data: Splits) -> None:
     state = state_of(spec, data)
     (epoch,) = [one for one in fit(state, train, val) if isinstance(one, Epoch)]
     assert epoch.train_loss > np.log(7) * 0.95  # the entropy of what is to be said
+
+
+def test_pictures_are_drawn_in_another_process_that_is_replaced_when_it_dies(
+    tmp_path: Path,
+) -> None:
+    artist = Artist()
+    counts = np.arange(9).reshape(3, 3)
+    history = [{"train/loss": 1.0, "val/loss": 1.1, "val/accuracy": 0.5}]
+    work = (tmp_path, counts, ("a", "b", "c"), history, 1)
+    artist.draw(*work)
+    assert {file.name for file in tmp_path.iterdir()} == {"confusion_matrix.png", "curves.png"}
+    with pytest.raises(RuntimeError, match=r"ValueError|IndexError"):
+        artist.draw(tmp_path, counts[:0], (), history, 1)
+    assert artist._process is not None
+    artist._process.kill()
+    with pytest.raises(RuntimeError, match="died"):
+        artist.draw(*work)
+    (tmp_path / "curves.png").unlink()
+    artist.draw(*work)
+    assert (tmp_path / "curves.png").is_file()
+    process = artist._process
+    artist.close()
+    assert process is not None and process.returncode is not None
