@@ -22,7 +22,8 @@ check: .venv/ready-dev
 
 # The figures of the README, measured here.
 bench: .venv/ready-dev
-	$(BIN)/python scripts/bench_harness.py
+	$(BIN)/pip install --quiet --editable '.[bench]'
+	$(BIN)/python scripts/bench.py $(ARGS)
 
 clean:
 	rm -rf .venv build dist .mypy_cache .pytest_cache .ruff_cache
