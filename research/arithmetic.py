@@ -9,6 +9,7 @@ import os
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -21,7 +22,9 @@ from research.errors import InvalidInput
 DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 STREAMS = ("init", "order", "augment", "dropout")
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of malloc.h
-NEVER = 1 << 30
+NEVER, MOST_BEFORE_2_35 = 1 << 30, 1 << 25  # the library's version
+COMPILED = "TORCHINDUCTOR_CACHE_DIR"
+_folders_of_compiled: set[str] = set()
 MALLOC_SETTINGS = ("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_", "GLIBC_TUNABLES")
 
 
@@ -82,7 +85,16 @@ def keep_freed_memory() -> bool:
         change = ctypes.CDLL(None).mallopt
     except (AttributeError, OSError):
         return False
-    return bool(change(M_MMAP_THRESHOLD, NEVER) and change(M_TRIM_THRESHOLD, NEVER))
+    kept = change(M_MMAP_THRESHOLD, NEVER) or change(M_MMAP_THRESHOLD, MOST_BEFORE_2_35)
+    return bool(kept and change(M_TRIM_THRESHOLD, NEVER))
+
+
+def keep_compiled(folder: Path) -> None:
+    """What is compiled from now on stays in a folder's ``compiled``, unless the user chose one."""
+    chosen = os.environ.get(COMPILED)
+    if chosen is None or chosen in _folders_of_compiled:
+        os.environ[COMPILED] = str(folder / "compiled")
+        _folders_of_compiled.add(os.environ[COMPILED])
 
 
 def seeds(seed: int) -> dict[str, int]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -53,7 +52,8 @@ class Artist:
         # A program of its own: multiprocessing would first run the user's own script again.
         self._pipe, theirs = multiprocessing.Pipe()
         command = [sys.executable, "-m", "research.artist", str(theirs.fileno())]
-        self._process = subprocess.Popen(command, pass_fds=[theirs.fileno()])
+        # In a group of its own, which Ctrl-C does not reach; it ends with its parent's pipe.
+        self._process = subprocess.Popen(command, pass_fds=[theirs.fileno()], process_group=0)
         theirs.close()
         return self._pipe
 
@@ -83,7 +83,6 @@ def serve(pipe: Connection) -> None:
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all; its parent decides
     os.nice(LEAST_URGENT)
     with contextlib.suppress(EOFError, OSError):
         serve(Connection(int(sys.argv[1])))

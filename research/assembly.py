@@ -62,7 +62,12 @@ def assemble(spec: RunSpec, splits: Splits, arithmetic: Arithmetic) -> State:
 
 
 def _compiled(net: torch.nn.Module) -> Callable[[Tensor], Tensor]:
-    """The same net, its weights shared, compiled when it is first called."""
+    """The same net, its weights shared, compiled when it is first called.
+
+    What was compiled before in this process is forgotten: after eight nets of one class the
+    compiler would leave the rest as they are.
+    """
+    torch.compiler.reset()
     made: Callable[[Tensor], Tensor] = torch.compile(net, dynamic=False, backend=BACKEND)
     return made
 

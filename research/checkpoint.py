@@ -27,14 +27,19 @@ class Checkpoint:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._kept = time.monotonic()
+        self._own: set[Path] = set()  # weights that this state has written or begun from
 
     def keep(self, state: State, code_digest: str) -> None:
         """Writes the state after an epoch, unless that was done moments ago.
 
         Writing takes as long as a tenth of a second of training; what is lost with a process that
-        is killed is a few seconds.
+        is killed is a few seconds. Where arithmetic is not exact every epoch is kept: what was
+        recorded of it could not be trained again.
         """
-        if time.monotonic() - self._kept >= seconds_between():
+        if (
+            state.arithmetic.precision != "fp32"
+            or time.monotonic() - self._kept >= seconds_between()
+        ):
             self.save(state, code_digest)
             self._kept = time.monotonic()
 
@@ -53,8 +58,9 @@ class Checkpoint:
     def _save_weights(self, state: State) -> Path:
         self.folder.mkdir(parents=True, exist_ok=True)
         best = self.weights_file(state.best)
-        if not best.is_file():
+        if best not in self._own:  # one of an attempt that died may be another's
             _replace(best, lambda file: save_file(_contiguous(state), file))
+            self._own.add(best)
         return best
 
     def load(self, state: State, code_digest: str) -> bool:
@@ -75,6 +81,7 @@ class Checkpoint:
             return False  # cut off by a full disk or a crash of the machine: train anew
         state.load_state_dict(saved)
         state.best_weights = weights
+        self._own.add(self.weights_file(saved["best"]))
         return True
 
     def weights_file(self, epoch: int) -> Path:
@@ -83,9 +90,10 @@ class Checkpoint:
 
     def keep_only_weights(self, state: State) -> None:
         """Keeps the selected weights alone, once a run is finished."""
+        best = self._save_weights(state) if state.best else None
         (self.folder / "last.pt").unlink(missing_ok=True)
-        if state.best:
-            self._drop_all_weights_but(self._save_weights(state))
+        if best:
+            self._drop_all_weights_but(best)
 
     def clear(self) -> None:
         """Removes everything."""

@@ -9,6 +9,7 @@ import contextlib
 import functools
 import json
 import logging
+import math
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -32,7 +33,6 @@ from research.registry import Entry
 from research.spec import Recipe, Ref, content_hash
 from research.training import EVALUATION_BATCH, predict, train_step
 
-COMPILED_STEPS = 20_000  # of a study, from which on it is measured whether compiling pays
 PROBE_STEPS = 3
 PROBE_VIEWS = 128  # images and windows of images in a probe's batch, at most
 LONG_STEP_S = 2.0  # a probe's step that is no shorter is measured once
@@ -239,31 +239,37 @@ def remembered_arithmetic(
     return _remembered(declared, device, lambda: choose_arithmetic(recipe, splits, device))
 
 
-def choose_compile(
-    declared: str, recipe: Recipe, splits: Splits, device: torch.device, steps: int
-) -> Literal["on", "off"]:
-    """Whether compiling pays for a complete recipe that so many steps will be trained of.
+def steps_of(recipe: Recipe, splits: Splits) -> int:
+    """Optimiser steps of one run of a complete recipe."""
+    images = len(used(splits, recipe.data.params).train)
+    return recipe.training.epochs * math.ceil(images / recipe.training.batch_size)
 
-    ``declared`` is the hash of what its arithmetic is decided by, which is settled by now. Compiled
-    once to be measured, on a machine that has a compiler; that takes longer than many a study.
+
+def choose_compile(
+    declared: str, recipe: Recipe, splits: Splits, device: torch.device
+) -> Literal["on", "off"]:
+    """Whether compiling pays for a complete recipe, its precision and layout chosen.
+
+    ``declared`` is the hash of what its arithmetic is decided by. It is compiled to be measured, on
+    a machine that has a compiler, which takes a minute or more, once.
     """
-    if steps < COMPILED_STEPS:
+    kept = used(splits, recipe.data.params)
+    if len(kept.train) < recipe.training.batch_size:
         return "off"
 
     def measure() -> dict[str, str]:
         log.warning("measuring whether compiling pays: a minute or more, once for this machine")
         training = recipe.training
         arithmetic = Arithmetic(device, training.precision, training.memory_format)  # type: ignore[arg-type]
-        kept = used(splits, recipe.data.params)
-        plain, _ = _time(recipe.override({"training.compile": "off"}), kept, arithmetic)
-        try:
-            quick, _ = _time(recipe.override({"training.compile": "on"}), kept, arithmetic)
-        except Exception as error:  # of the compiler that it needs, whatever it says
-            log.debug("compiling failed: %s", error)
-            return {"compile": "off"}
+        ways = (recipe.override({"training.compile": way}) for way in ("off", "on"))
+        plain, quick = (_time(way, kept, arithmetic, whole=True)[0] for way in ways)
         return {"compile": "on" if plain > PROBE_GAIN * quick else "off"}
 
-    found = _remembered(f"compile {declared}", device, measure)
+    try:
+        found = _remembered(f"compile {declared}", device, measure)
+    except Exception as error:  # of the compiler that it needs, whatever it says
+        log.warning("not compiled: %s", (str(error) or type(error).__name__).splitlines()[0])
+        return "off"
     return "on" if found["compile"] == "on" else "off"
 
 
@@ -298,14 +304,19 @@ def _precisions(device: torch.device) -> tuple[Literal["fp32", "bf16"], ...]:
     return ("fp32", "bf16") if native else ("fp32",)
 
 
-def _time(recipe: Recipe, splits: Splits, arithmetic: Arithmetic) -> tuple[float, float]:
-    """Seconds an image of training, and of evaluation by a single view."""
+def _time(
+    recipe: Recipe, splits: Splits, arithmetic: Arithmetic, *, whole: bool = False
+) -> tuple[float, float]:
+    """Seconds an image of training, and of evaluation by a single view.
+
+    ``whole``: of a batch of the recipe's size, however large.
+    """
     device = arithmetic.device
     keep_freed_memory()
     with reproducible(device, arithmetic.precision):
         state = assemble(seeded(recipe, 0), splits, arithmetic)
         wanted = min(recipe.training.batch_size, PROBE_VIEWS // len(state.view.places))
-        if state.compiled:  # which whole batches alone are
+        if whole:
             wanted = recipe.training.batch_size
         few = resident(splits.limited(wanted, None), "train", recipe, device)
         state.net.train()

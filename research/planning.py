@@ -6,7 +6,6 @@ Nothing is tracked here; the only thing that may be written is the cache of deco
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
@@ -28,6 +27,9 @@ from research.tracking.recording import finished, resumable, serving, taken
 from research.validation import complete_cells
 
 PlannedState = Literal["finished", "stale", "begun", "taken", "new"]
+
+ARITHMETIC = ("precision", "memory_format", "compile")  # what may be `auto`
+COMPILED_STEPS = 5_000  # of a run, from which on it is measured whether compiling pays
 
 
 @dataclass(frozen=True)
@@ -140,8 +142,7 @@ def prepare(
             check_folds(data[cell.name], cell.recipe.data.params)
     digest = data["control"].digest
     declared = arithmetic_hash(cells[0].recipe, digest)
-    number = len(cells) * len(study.seeds) * (folds or 1)
-    resolved = resolve(cells[0].recipe, data["control"], declared, request, tracker, number)
+    resolved = resolve(cells[0].recipe, data["control"], declared, request, tracker, project)
     study, cells = _with_resolved(study, cells, resolved)
     study_hash = content_hash([study.question_hash, digest])
     runs = tuple(
@@ -196,28 +197,39 @@ def read_params(recipe: Recipe) -> dict[str, Any]:
 
 
 def resolve(
-    recipe: Recipe, splits: Splits, declared: str, request: Request, tracker: Tracker, runs: int
+    recipe: Recipe,
+    splits: Splits,
+    declared: str,
+    request: Request,
+    tracker: Tracker,
+    project: Project,
 ) -> dict[str, str]:
-    """What ``auto`` stands for in so many runs: as their parent has it, else the fastest here."""
-    training = recipe.training
-    names = ("precision", "memory_format", "compile")
-    asked = {name: getattr(training, name) for name in names}
-    if "auto" not in asked.values():
+    """What ``auto`` stands for: as runs of the same have it, else the fastest here.
+
+    ``measured`` is in it where it was measured whether compiling pays.
+    """
+    asked = {name: getattr(recipe.training, name) for name in ARITHMETIC}
+    auto = {name for name, value in asked.items() if value == "auto"}
+    if not auto:
         return asked
     known = resolved_before(tracker, declared)
-    if known is not None:
-        return {"compile": "off"} | known
-    from research.arithmetic import find_device
-    from research.inspection import choose_compile, remembered_arithmetic
+    from research.arithmetic import find_device, keep_compiled
+    from research.inspection import choose_compile, remembered_arithmetic, steps_of
 
     device = find_device(request.device)
-    if "auto" in (training.precision, training.memory_format):
-        asked |= remembered_arithmetic(declared, recipe, splits, device)
-    if training.compile == "auto":
-        settled = recipe.override({f"training.{name}": asked[name] for name in names[:2]})
-        steps = runs * training.epochs * math.ceil(len(splits.train) / training.batch_size)
-        asked["compile"] = choose_compile(declared, settled, splits, device, steps)
-    return asked
+    if auto - {"compile"}:
+        found = known[0] if known else remembered_arithmetic(declared, recipe, splits, device)
+        asked |= {name: found[name] for name in auto - {"compile"}}
+    if "compile" not in auto:
+        return asked
+    if steps_of(recipe, splits) < COMPILED_STEPS:
+        return asked | {"compile": "off"}
+    before = next((one["compile"] for one in known if "measured" in one), None)
+    if before is None:
+        keep_compiled(project.runs)
+        settled = recipe.override({f"training.{name}": asked[name] for name in asked})
+        before = choose_compile(declared, settled, splits, device)
+    return asked | {"compile": before, "measured": "compile"}
 
 
 def arithmetic_hash(recipe: Recipe, data_digest: str) -> str:
@@ -229,12 +241,9 @@ def arithmetic_hash(recipe: Recipe, data_digest: str) -> str:
     return content_hash([recipe.model.model_dump(), recipe.data.params, training, data_digest])
 
 
-def resolved_before(tracker: Tracker, declared: str) -> dict[str, str] | None:
-    """What ``auto`` was taken for the last time that it was decided by the same."""
-    for run in tracker.find(declared_hash=declared):
-        known: dict[str, str] = json.loads(run.tags["resolved"])
-        return known
-    return None
+def resolved_before(tracker: Tracker, declared: str) -> list[dict[str, str]]:
+    """What ``auto`` was taken for whenever it was decided by the same."""
+    return [json.loads(run.tags["resolved"]) for run in tracker.find(declared_hash=declared)]
 
 
 def _with_resolved(
@@ -243,7 +252,7 @@ def _with_resolved(
     """A study and its cells with ``auto`` replaced; what a cell sets itself is kept."""
 
     def settle(recipe: Recipe) -> Recipe:
-        open_values = {k: v for k, v in resolved.items() if getattr(recipe.training, k) == "auto"}
+        open_values = {k: resolved[k] for k in ARITHMETIC if getattr(recipe.training, k) == "auto"}
         training = recipe.training.model_copy(update=open_values)
         return recipe.model_copy(update={"training": training})
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import logging
-import os
 from collections.abc import Generator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -12,7 +11,7 @@ from typing import Any
 
 import torch
 
-from research.arithmetic import find_device, keep_freed_memory
+from research.arithmetic import find_device, keep_compiled, keep_freed_memory
 from research.artist import Artist
 from research.data.cache import load
 from research.data.location import Location
@@ -52,8 +51,7 @@ class Runner:
         if self.threads is not None:
             torch.set_num_threads(self.threads)
         keep_freed_memory()
-        # What is compiled is used again by the runs of this project, and only those.
-        os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(self.project.runs / "compiled"))
+        keep_compiled(self.project.runs)
         splits = [load(self.location, params) for params in self.data]
         return Place(
             tracker=connect(self.project),

@@ -15,6 +15,7 @@ from research.data.location import Location
 from research.errors import InvalidInput
 from research.inspection import check_buildable
 from research.planning import (
+    ARITHMETIC,
     PlannedState,
     arithmetic_hash,
     read_params,
@@ -56,12 +57,13 @@ def make_ready(spec: RunSpec, request: Request, project: Project, tracker: Track
     find_device(request.device)  # a wrong one is told before anything is measured
     check_buildable(recipe, splits)
     declared = arithmetic_hash(recipe, splits.digest)
-    arithmetic = resolve(recipe, splits, declared, request, tracker, 1)
+    arithmetic = resolve(recipe, splits, declared, request, tracker, project)
     spec = RunSpec.model_validate(
         recipe.model_dump()
         | {
             "seed": spec.seed,
-            "training": recipe.training.model_dump() | arithmetic,
+            "training": recipe.training.model_dump()
+            | {name: arithmetic[name] for name in ARITHMETIC},
             "data": {"name": location.name, "params": recipe.data.params},
         }
     )

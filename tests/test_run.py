@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import itertools
 import json
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -24,7 +25,7 @@ from research.data import Splits
 from research.data.location import locate
 from research.design import cells, seeded, with_base
 from research.errors import InvalidInput
-from research.inspection import choose_compile
+from research.inspection import choose_compile, steps_of
 from research.project import Project
 from research.records import Epoch
 from research.registry import code_digest
@@ -34,7 +35,7 @@ from research.spec import Recipe, RunSpec, fingerprint
 from research.study import Study
 from research.tracking import Tracker, lease
 from research.tracking.memory import MemoryTracker
-from research.tracking.recording import Labels
+from research.tracking.recording import Labels, Recording
 from research.training import Resident, State, _bad_in_a_row, _order, fit
 from research.validation import complete_cells
 
@@ -495,12 +496,12 @@ def test_whole_batches_are_compiled_and_train_the_same(
         torch.testing.assert_close(value, ended[1][name], rtol=1e-5, atol=1e-6)
 
 
-def test_it_is_measured_whether_compiling_pays_where_there_are_steps_enough(
+def test_it_is_measured_whether_compiling_pays(
     change: Change, data: Splits, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seconds = {"off": 1.0, "on": 0.9}
 
-    def timed(recipe: Recipe, *given: Any) -> tuple[float, float]:
+    def timed(recipe: Recipe, *given: Any, whole: bool) -> tuple[float, float]:
         if seconds[recipe.training.compile] == 0:
             raise RuntimeError("no compiler")
         return seconds[recipe.training.compile], 0.1
@@ -508,15 +509,18 @@ def test_it_is_measured_whether_compiling_pays_where_there_are_steps_enough(
     monkeypatch.setattr("research.inspection._time", timed)
     spec = change({})
 
-    def chosen(key: str, steps: int = 1_000_000) -> str:
-        return choose_compile(key, spec, data, CPU, steps)
+    def chosen(key: str) -> str:
+        return choose_compile(key, spec, data, CPU)
 
-    assert chosen("few", 1000) == "off" and chosen("many") == "on"
+    assert steps_of(spec, data) == spec.training.epochs * math.ceil(140 / spec.training.batch_size)
+    assert chosen("many") == "on"
     seconds["on"] = 0.99
     assert chosen("many") == "on"  # remembered
     assert chosen("slow") == "off"
     seconds["on"] = 0
     assert chosen("broken") == "off"
+    seconds["on"] = 0.5
+    assert chosen("broken") == "on"  # what failed is not remembered
 
 
 def test_compiled_runs_have_a_name_of_their_own_and_others_that_of_before(change: Change) -> None:
@@ -587,6 +591,59 @@ def test_soft_labels_are_what_is_learnt(change: Change, data: Splits) -> None:
     state = state_of(spec, data)
     (epoch,) = [one for one in fit(state, train, val) if isinstance(one, Epoch)]
     assert epoch.train_loss > np.log(7) * 0.95  # the entropy of what is to be said
+
+
+def test_a_run_that_is_killed_between_checkpoints_ends_as_one_that_was_not(
+    conduct: Conduct, change: Change, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = change({"training.epochs": 5})
+    whole, tracker = MemoryTracker(), MemoryTracker()
+    first = conduct(spec, whole)
+    real, kept = Recording.epoch, Checkpoint.keep
+
+    def keep(self: Checkpoint, state: State, code_digest: str) -> None:
+        monkeypatch.setenv("RESEARCH_CHECKPOINT_S", "0" if len(state.history) == 2 else "1e9")
+        kept(self, state, code_digest)
+
+    def die(self: Recording, number: int, *given: Any) -> None:
+        real(self, number, *given)
+        if number == 4:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Checkpoint, "keep", keep)
+    monkeypatch.setattr(Recording, "epoch", die)
+    with pytest.raises(KeyboardInterrupt):
+        conduct(spec, tracker)
+    monkeypatch.setattr(Recording, "epoch", real)
+    seen = []
+    monkeypatch.setattr(
+        Recording, "epoch", lambda self, n, *given: (seen.append(n), real(self, n, *given))
+    )
+    done = conduct(spec, tracker)
+    assert seen == [1, 2, 3, 4, 5]
+    ways = ((whole, first.run_id), (tracker, done.run_id))
+    curves = [[(p.step, p.value) for p in t.history(run, "val/loss")] for t, run in ways]
+    assert curves[0] == curves[1] and [step for step, _ in curves[0]] == [1, 2, 3, 4, 5]
+    one, other = (t.files[run]["predictions.npz"] for t, run in ways)
+    assert one == other
+
+
+def test_what_cannot_be_written_fails_the_run_and_leaves_no_hole(
+    conduct: Conduct, change: Change
+) -> None:
+    class Broken(MemoryTracker):
+        def log(self, run_id: str, points: Any = (), params: Any = None) -> None:
+            if any(point.step == 2 for point in points):
+                raise OSError("database is locked")
+            super().log(run_id, points, params)
+
+    tracker = Broken()
+    with pytest.raises(OSError, match="locked"):
+        conduct(change({"training.epochs": 4}), tracker)
+    (run,) = tracker.runs.values()
+    assert run.status == "FAILED" and "locked" in run.tags["error"]
+    assert [point.step for point in tracker.history(run.run_id, "val/loss")] == [1]
+    assert not run.tags.get("test_accesses")
 
 
 def test_pictures_are_drawn_in_another_process_that_is_replaced_when_it_dies(

@@ -13,7 +13,9 @@ from research.registry import executors
 def inline(run: Runner, jobs: Iterable[Any], workers: int) -> Iterator[Event]:
     """One job after the other, in this process."""
     own = run.share(0, workers)
-    for job in jobs:
-        yield Started(job)
-        yield from conduct(own, job)
-    own.finish()
+    try:
+        for job in jobs:
+            yield Started(job)
+            yield from conduct(own, job)
+    finally:
+        own.finish()

@@ -17,6 +17,7 @@ from research.errors import InvalidInput
 from research.tracking import Point, Status, Tracked, Tracker, lease
 
 TEST_ACCESSES = "test_accesses"
+MOST_UNWRITTEN = 50  # words that wait to be written; then training waits
 
 
 class Pruned(Exception):
@@ -87,11 +88,22 @@ class Recording:
         self._beat = time.monotonic()
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="record")
         self._written: deque[Future[None]] = deque()
+        self._broken = False
 
     def _later(self, write: Callable[..., None], *given: Any) -> None:
-        while self._written and self._written[0].done():
+        while self._written and (self._written[0].done() or len(self._written) >= MOST_UNWRITTEN):
             self._written.popleft().result()
-        self._written.append(self._writer.submit(write, self.run_id, *given))
+        self._written.append(self._writer.submit(self._write, write, *given))
+
+    def _write(self, write: Callable[..., None], *given: Any) -> None:
+        """Writes, unless something before could not be: what is recorded has no holes."""
+        if self._broken:
+            return
+        try:
+            write(self.run_id, *given)
+        except BaseException:
+            self._broken = True
+            raise
 
     def settle(self) -> None:
         """Waits until all that was told is written; raises what failed."""
@@ -99,8 +111,8 @@ class Recording:
             self._written.popleft().result()
 
     def close(self) -> None:
-        """Waits until all that was told is written, whatever failed."""
-        self._writer.shutdown(wait=True)
+        """Waits for what is being written; what is not yet begun is left out."""
+        self._writer.shutdown(wait=True, cancel_futures=True)
 
     def begin(self, metrics: Mapping[str, float], data: tuple[str, str, Mapping[str, str]]) -> None:
         """Records what is known before the first epoch; of the data name, digest, and words."""
@@ -162,7 +174,11 @@ def recording(
         tracker.set_tags(run_id, {**tags, **held, **error})
         tracker.set_status(run_id, "RUNNING")
     status: Status = "FAILED"
-    log = Recording(tracker, run_id, resumed)
+    try:
+        log = Recording(tracker, run_id, resumed)
+    except BaseException:
+        tracker.set_status(run_id, status)
+        raise
     try:
         yield log
         log.settle()

@@ -12,7 +12,7 @@ from research.data.cache import load
 from research.data.location import Location
 from research.errors import InvalidInput, suggest
 from research.inspection import check_buildable
-from research.planning import arithmetic_hash, read_params, resolve
+from research.planning import ARITHMETIC, arithmetic_hash, read_params, resolve
 from research.project import Project
 from research.request import Request, find_control
 from research.space import Settle, Space
@@ -113,13 +113,14 @@ def plan_search(
         )
     declared = arithmetic_hash(start, splits.digest)
     check_buildable(start, splits)
-    resolved = resolve(start, splits, declared, request, tracker, options.trials)
+    resolved = resolve(start, splits, declared, request, tracker, project)
     asked = start.training
+    chosen = {name: resolved[name] for name in ARITHMETIC}
     start = RunSpec.model_validate(
         start.model_dump()
         | {
             "seed": spec.seed,
-            "training": start.training.model_dump() | resolved,
+            "training": start.training.model_dump() | chosen,
             "data": {"name": location.name, "params": start.data.params},
         }
     )

@@ -55,7 +55,8 @@ class TrialRunner:
         except StopIteration as stop:
             done: Done = stop.value
             if done.how == "reused":
-                for point in self.runner.place.tracker.history(done.run_id, self.metric):
+                found = self.runner.place.tracker.history(done.run_id, self.metric)
+                for point in (one for one in found if one.step not in known):
                     _report(trial, point.value, point.step)
             return done
         except Pruned as pruned:
