@@ -231,6 +231,17 @@ class Space:
             values[name] = found[0]
         return values if settled(recipe.override(self.assignments(values))) == recipe else None
 
+    def outside(self, recipe: Recipe, settled: Settle) -> str | None:
+        """The first dimension that a recipe has no value of, or None."""
+        values: dict[str, Any] = {}
+        for name in self.dimensions:
+            if self.exists(name, values):
+                found = self._own(name, recipe, settled)
+                if found is None:
+                    return name
+                values[name] = found[0]
+        return None
+
     def _own(self, name: str, recipe: Recipe, settled: Settle) -> tuple[Any] | None:
         """The value of a dimension that leaves a recipe as it is, or None where there is none."""
         dimension = self.dimensions[name]

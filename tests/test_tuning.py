@@ -238,11 +238,11 @@ def failing(error: Callable[[training.State], Exception | None]) -> Callable[...
     """The training step, which raises what ``error`` says."""
     step = training.train_step
 
-    def train_step(state: training.State, *args: Any) -> Any:
+    def train_step(state: training.State, *args: Any, **more: Any) -> Any:
         found = error(state)
         if found is not None:
             raise found
-        return step(state, *args)
+        return step(state, *args, **more)
 
     return train_step
 
@@ -340,7 +340,7 @@ def test_another_space_is_refused_and_fresh_begins_anew(searched: Project) -> No
     [
         ({"trials": 0}, "--trials 0: give 1 to"),
         ({"metric": "test/accuracy"}, "the test split is not for choosing"),
-        ({"metric": "val/acuracy"}, "no run logs it; did you mean 'val/accuracy'"),
+        ({"metric": "val/acuracy"}, "no run logs it; choose from val/accuracy"),
         ({"sampler": "bayes"}, "--sampler bayes: no such sampler"),
         ({"pruner": "hyper"}, "--pruner hyper: no such pruner"),
         ({"confirm": 1}, "--confirm 1"),

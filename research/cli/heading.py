@@ -109,7 +109,13 @@ def of_search(plan: SearchPlan) -> list[str]:
     if plan.study.folds is not None:
         lines.append("folds     of the study are left out: trials are judged on one split")
     if plan.own is None:
-        lines.append("start     lies outside the space: it is no trial, but is confirmed with them")
+        from research.tuning.plan import settle
+
+        beyond = plan.space.outside(plan.start, settle(plan.location))
+        which = f" ({beyond})" if beyond else ""
+        lines.append(
+            f"start     lies outside the space{which}: it is no trial, but is confirmed with them"
+        )
     return lines
 
 

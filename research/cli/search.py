@@ -15,10 +15,12 @@ from research.project import Project
 from research.reporting.search import TuneResult, read_content, search_report
 from research.reporting.search_tables import confirmed_rows, trial_rows
 from research.request import Request
+from research.spec import value_at
 from research.tracking.database import connect
 from research.tuning import Options
 from research.tuning.conduct import tune
 from research.tuning.plan import SearchPlan, prepare_search
+from research.tuning.storage import ended_before
 
 SHOWN = 8  # trials of the final table
 
@@ -38,6 +40,7 @@ def show_plan(
     project = Project.find()
     crew = crew_of(executor, workers, request.device)
     plan = prepare_search(name, request, options, project, connect(project, create=False))
+    done = 0 if request.fresh else min(ended_before(plan, project), options.trials)
     console.err().print("measuring a few steps ...")
     cost = cost_of_search(plan, crew, request.device)
     if as_json:
@@ -48,6 +51,7 @@ def show_plan(
                 "space": plan.space.as_json(),
                 "start": plan.start.model_dump(mode="json"),
                 "trials": options.trials,
+                "ended": done,
                 "confirmations": cost.confirmations,
                 "estimated_s": cost.total_s,
             }
@@ -58,6 +62,8 @@ def show_plan(
         out.print(line, markup=False)
     out.print(space_table(plan))
     out.print(heading.cost_of_search(plan, cost, crew), markup=False)
+    if done:
+        out.print(f"{done} of {options.trials} trials have ended; it goes on from these")
 
 
 def space_table(plan: SearchPlan) -> Table:
@@ -70,7 +76,9 @@ def space_table(plan: SearchPlan) -> Table:
             f"where {other} is {' or '.join(map(str, allowed))}"
             for other, allowed in dimension.when.items()
         )
-        own = "–" if plan.own is None else plan.own.get(name, "–")
+        held = value_at(plan.start, dimension.path) if dimension.path else None
+        own = held if plan.own is None else plan.own.get(name)
+        own = "–" if own is None else own
         told = f"{dimension.told()}{f' ({when})' if when else ''}"
         table.add_row(name, told, dimension.path or "several", str(own))
     return table
@@ -96,7 +104,9 @@ def conduct(
             )  # fmt: skip
     except KeyboardInterrupt:
         command = shlex.join(console.again())
-        err.print(f"stopped; what is told is kept. Go on with: {command}", markup=False)
+        ended = sum(trial.state.is_finished() for trial in progress.trials)
+        what = f"after {ended} of {options.trials} trials, which are kept"
+        err.print(f"stopped {what}. Go on with: {command}", markup=False)
         raise typer.Exit(130) from None
     except Exception as error:
         if not is_full(error):
@@ -139,6 +149,8 @@ def print_search(made: TuneResult, content: dict[str, object]) -> None:
     for row in trial_rows(content, SHOWN):
         table.add_row(*(row[name] for name in ("number", "value", "state", "epochs", *space)))
     out.print(table)
+    if len(made.trials) > SHOWN:
+        out.print(f"and {len(made.trials) - SHOWN} more, all in the report")
     rows = confirmed_rows(content)
     if rows:
         out.print()
@@ -155,7 +167,9 @@ def print_search(made: TuneResult, content: dict[str, object]) -> None:
     out.print()
     if made.recipe is not None:
         out.print(f"recipe    {made.recipe}", markup=False)
-        out.print(f"          research ablate {made.recipe.stem}", markup=False)
+        out.print(f"          research train {made.recipe.stem}", markup=False)
+        if "\nfactors:" in made.recipe.read_text(encoding="utf-8"):
+            out.print(f"          research ablate {made.recipe.stem}", markup=False)
     out.print(f"report    {made.html}", markup=False)
     out.print(f"trials    optuna-dashboard {content['storage']}", markup=False)
     out.print(console.browse(), markup=False)

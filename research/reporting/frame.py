@@ -280,6 +280,9 @@ def find_parent(name: str, tracker: Tracker) -> tuple[Tracked, list[Tracked]]:
     if one is not None and one.tags.get("kind") == "study":
         return one, []
     known = sorted({run.tags["study"] for run in tracker.find(kind="study")})
+    sought = sorted({f"tune/{run.tags['study']}" for run in tracker.find(kind="search")})
+    if not known and sought:
+        raise InvalidInput(f"'{name}': no such study was run; there are {', '.join(sought)}")
     raise InvalidInput(
         f"'{name}': no such study was run, and no such parent run; "
         + (f"there are {', '.join(known)}" if known else "nothing was run here yet")

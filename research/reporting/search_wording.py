@@ -23,6 +23,13 @@ def told(content: Content) -> list[str]:
     lines = [f"{asked}: {ended or 'none has ended'}."]
     if best is None:
         return [*lines, "No trial was trained to its end, so there is nothing to recommend."]
+    values = [t["value"] for t in content["trials"] if t["state"] == "finished"]
+    if len(values) > 1 and len(set(values)) == 1:
+        lines.append(
+            f"All {len(values)} that were trained to their end have the same {metric}, "
+            f"{score(content, values[0])}: nothing that was sought mattered, or nothing was learnt."
+        )
+        return [*lines, *_of_confirmation(content)]
     lines.append(
         f"Trial {best['number']} was the best: {metric} {score(content, best['value'])}. The best "
         "of many trials is partly luck, so this is too good to be expected again."
@@ -51,8 +58,9 @@ def _of_confirmation(content: Content) -> list[str]:
         f"{score(content, one['mean'])} (95 % interval of the mean over seeds {bounds}). As the "
         "best of several, on images that the search chose by, this too leans a little high."
     ]
-    if content["confirmed_of"] != content["asked"]:
-        lines.append(f"That was after {content['confirmed_of']} trials, not after those asked now.")
+    many = len(content["trials"])
+    if content["confirmed_of"] < min(many, content["asked"]):
+        lines.append(f"That was after {content['confirmed_of']} trials; there are {many} now.")
     lines += [_against(content, effect) for effect in content["effects"]]
     return [*lines, *_of_test(content)]
 
@@ -98,7 +106,7 @@ def _against(content: Content, effect: Content) -> str:
         change = f"{wording.points(effect['effect'])} points"
         bounds = wording.interval(effect["low"], effect["high"])
     if not math.isfinite(effect["p"]):
-        return f"{name} against the start: {change}; too few seeds, or none that differ, to judge."
+        return f"{name} against the start: {change}; the same in every seed, so not judged."
     more = f"({change}; 95 % interval {bounds}, adjusted p {wording.p_text(effect['p_adjusted'])})"
     if effect["verdict"] == "helps":
         return f"{name} beats the start {more}."

@@ -10,12 +10,12 @@ from typing import Any, Literal
 from research.data import Splits
 from research.data.cache import load
 from research.data.location import Location
-from research.errors import InvalidInput, suggest
+from research.errors import InvalidInput
 from research.inspection import check_buildable
 from research.planning import ARITHMETIC, arithmetic_hash, read_params, resolve
 from research.project import Project
 from research.request import Request, find_control
-from research.space import Settle, Space
+from research.space import Dimension, Settle, Space
 from research.spec import Holdout, Input, Recipe, RunSpec, Training, content_hash
 from research.studies import Origin, template_search
 from research.study import Study
@@ -102,6 +102,8 @@ def plan_search(
     if problems:
         raise InvalidInput(*(f"{path}: {text}" for path, text in problems))
     search = study.search or template_search(start, project)
+    if options.metric == "val/loss":
+        search = _of_one_loss(search, own=bool(study.search))
     if not search:
         raise InvalidInput(f"search: the study '{study.name}' says nothing of what to seek")
     space = Space.of(search, start)
@@ -142,6 +144,26 @@ def plan_search(
         declared_hash=declared,
         command=command_of(request, location, options, study.name),
     )
+
+
+def _of_one_loss(search: dict[str, Dimension], *, own: bool) -> dict[str, Dimension]:
+    """A space whose settings can be compared by their loss: none of them changes what that is.
+
+    Dimensions of the study's own are refused, those of the template left out.
+    """
+    changing = [name for name, one in search.items() if any(map(is_of_loss, one.paths))]
+    if own and changing:
+        raise InvalidInput(
+            f"--metric val/loss: {', '.join(changing)} changes the loss itself, so that losses are "
+            "not of one kind; choose val/accuracy or val/macro_f1, or take it out of search"
+        )
+    kept = {name: one for name, one in search.items() if name not in changing}
+    return {name: one for name, one in kept.items() if not one.when.keys() & set(changing)}
+
+
+def is_of_loss(path: str) -> bool:
+    """Whether a dotted path is in the loss."""
+    return path.split(".")[0] == "loss"
 
 
 def completed(start: RunSpec, changes: Mapping[str, Any], source: str) -> RunSpec:
@@ -204,15 +226,16 @@ def _wrong_options(options: Options) -> list[str]:
         ("pruner", options.pruner, PRUNERS),
     ):
         if given not in known:
-            problems.append(f"--{option} {given}: no such {option}{suggest(given, known)}")
+            problems.append(f"--{option} {given}: no such {option}; choose from {', '.join(known)}")
     if options.metric.startswith("test/"):
         problems.append(
             f"--metric {options.metric}: the test split is not for choosing; choose from "
             f"{', '.join(METRICS)}"
         )
     elif options.metric not in METRICS:
-        text = f"--metric {options.metric}: no run logs it{suggest(options.metric, METRICS)}"
-        problems.append(text)
+        problems.append(
+            f"--metric {options.metric}: no run logs it; choose from {', '.join(METRICS)}"
+        )
     return problems
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from research.project import Project
 from research.tracking import lease
 from research.tuning import goal
 from research.tuning.plan import SearchPlan
-from research.tuning.samplers import quiet
+from research.tuning.samplers import make_pruner, quiet
 
 FOLDER = "searches"  # of the project's runs
 LEASE, DIED, RETRY_OF, STOPPED = "lease", "died", "retry_of", "stopped"
@@ -121,12 +121,43 @@ def open_search(plan: SearchPlan, where: str, project: Project, *, fresh: bool) 
             study.set_user_attr(SPACE, json.dumps(plan.space.as_json()))
             study.set_user_attr("metric", plan.options.metric)
             study.set_metric_names([plan.options.metric])
-        elif differences := plan.space.differences(json.loads(known)):
-            raise InvalidInput(
-                f"search: {name} was begun with another space: {'; '.join(differences)}; put it "
-                "back to go on, or begin anew with --fresh"
-            )
+        else:
+            _check_same(plan, name, known)
         return study
+
+
+def _check_same(plan: SearchPlan, name: str, known: str) -> None:
+    if differences := plan.space.differences(json.loads(known)):
+        raise InvalidInput(
+            f"search: {name} was begun with another space: {'; '.join(differences)}; put it "
+            "back to go on, or begin anew with --fresh"
+        )
+
+
+def ended_before(plan: SearchPlan, project: Project) -> int:
+    """How many trials of a search have ended, in a journal; a database is not looked into.
+
+    Raises `InvalidInput` where it was begun with another space.
+    """
+    where = storage_of(plan, project)
+    if "://" in where or not Path(where).expanduser().is_file():
+        return 0
+    with quiet():
+        names = {study.study_name for study in open_storage(where).get_all_studies()}
+        if plan.name not in names:
+            return 0
+        name = _latest(plan, names)
+        study = load_search(where, name, make_pruner("none", 1))
+        _check_same(plan, name, study.user_attrs.get(SPACE, "{}"))
+        return sum(trial.state.is_finished() for trial in counted(trials_of(study)))
+
+
+def _latest(plan: SearchPlan, names: Collection[str]) -> str:
+    """The name of a search that was perhaps begun anew."""
+    number = 1
+    while _numbered(plan.name, number + 1) in names:
+        number += 1
+    return _numbered(plan.name, number)
 
 
 def find_search(plan: SearchPlan, where: str) -> optuna.Study | None:
