@@ -42,11 +42,9 @@ class Range(Frozen):
     log: bool = False
     integer: bool = Field(False, description="Whole numbers only.")
     step: Number | None = Field(None, gt=0, description="Only low, low + step, low + 2 step ...")
-    choices: (
-        Annotated[tuple[JsonValue, ...], Field(min_length=2)]
-        | Annotated[dict[str, JsonValue], Field(min_length=2)]
-        | None
-    ) = Field(None, description="Numbers, words, switches; what is more is given a name.")
+    choices: tuple[JsonValue, ...] | dict[str, JsonValue] | None = Field(
+        None, description="Two or more numbers, words, switches; what is more is given a name."
+    )
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -68,6 +66,8 @@ class Range(Frozen):
     def _check_choices(self) -> Self:
         if (self.low, self.high, self.step) != (None, None, None) or self.log or self.integer:
             raise ValueError("gives choices and a range; give one of the two")
+        if len(self.choices or ()) < 2:
+            raise ValueError(f"choices: {len(self.choices or ())} of them; give two or more")
         if isinstance(self.choices, tuple):
             if any(isinstance(one, list | dict) for one in self.choices):
                 raise ValueError(

@@ -131,6 +131,7 @@ def test_the_parent_bears_what_the_interface_promises(
     assert json.loads(parent.tags["resolved"]) == {
         "precision": "fp32",
         "memory_format": "contiguous",
+        "compile": "off",
     }
 
 

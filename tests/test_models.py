@@ -30,7 +30,7 @@ OURS = [name for name in registry.models.names() if not name.startswith("torchvi
 SMALLEST = [
     *("alexnet", "alexnet_pro", "facecnn", "fer_cnn", "plain_cnn", "simple_cnn", "vgg_small")
 ]
-SMALLEST += ["vgg11", "resnet18", "resnet20", "resnet18_d2l", "densenet_cifar"]
+SMALLEST += ["compact", "vgg11", "resnet18", "resnet20", "resnet18_d2l", "densenet_cifar"]
 MODELS = [*SMALLEST, "torchvision/mobilenet_v3_small"]  # one of every builder
 # Every further level that a builder's parameters offer.
 FORMS = [

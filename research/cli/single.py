@@ -118,12 +118,12 @@ def _print(done: Done, project: Project, *, as_json: bool) -> None:
     if run.tags.get("tested_on_val") == "true":
         out.print(wording.TESTED_ON_VAL, style="yellow", markup=False)
     if best := run.metrics.get("best_epoch"):
-        out.print(f"{'epoch tested':24}{best:.0f}", markup=False)
+        out.print(f"{'epoch tested':27}{best:.0f}", markup=False)
     for name in SHOWN:
         if name in run.metrics:
             value = run.metrics[name]
             text = f"{value:.3f}" if name == "test/log_loss" else f"{wording.percent(value)} %"
-            out.print(f"{wording.metric_name(name):24}{text}", markup=False)
+            out.print(f"{wording.metric_name(name):27}{text}", markup=False)
     how = "finished before" if done.how == "reused" else done.how
     out.print(f"run       {done.run_id} ({how})", markup=False)
     out.print(f"files     {tracker.artifacts(done.run_id)}", markup=False)

@@ -202,7 +202,11 @@ def check_space(space: Space, start: RunSpec, location: Location, splits: Splits
             spec = completed(start, space.assignments(values), location.source)
             check_buildable(spec, splits)
         except InvalidInput as error:
-            problems += [f"search.{name}: {problem}" for problem in error.problems]
+            whole = "" if space.dimensions[name].integer else "; give integer: true"
+            problems += [
+                f"search.{name}: {problem}{whole * ('valid integer' in problem)}"
+                for problem in error.problems
+            ]
     if problems:
         raise InvalidInput(*problems)
 
