@@ -19,6 +19,7 @@ from research.errors import InvalidInput
 from research.executors import Outcome
 from research.project import Project
 from research.reporting.search import read_content
+from research.reporting.search_wording import told
 from research.request import Request
 from research.tracking import lease
 from research.tracking.database import connect
@@ -525,3 +526,45 @@ def test_a_search_s_report_is_rebuilt_from_its_runs(call: Call, searched: Projec
     assert json.loads(call("report", "tune/tiny", "--json")[1])["study"] == "tiny"
     code, _, err = call("report", "tune/tinny")
     assert code == 2 and "there are tune/tiny" in err
+
+
+def test_losses_of_different_kinds_are_not_compared(searched: Project) -> None:
+    file = searched.root / "ablations" / "tiny.yaml"
+    space = "  gamma: {path: loss.params.label_smoothing, low: 0.0, high: 0.2}\n"
+    file.write_text(f"{TINY}search:\n  lr: {{path: optim.params.lr, within: 10}}\n{space}")
+    with pytest.raises(InvalidInput, match="gamma changes the loss itself"):
+        tune(metric="val/loss")
+    file.write_text(TINY)  # of the template's space what changes the loss is left out
+    plan = prepare_search(
+        "tiny", Request(), Options(1, metric="val/loss"), searched, connect(searched)
+    )
+    assert "lr" in plan.space.dimensions
+    assert not {"loss", "gamma", "label_smoothing"} & plan.space.dimensions.keys()
+
+
+def test_a_dry_run_knows_what_has_ended_and_refuses_what_the_search_would(
+    call: Call, searched: Project
+) -> None:
+    tune(trials=2)
+    out = json.loads(call("tune", "tiny", "--trials", "3", "--dry-run", "--json")[1])
+    assert out["ended"] == 2
+    assert "2 of 3 trials have ended" in call("tune", "tiny", "--trials", "3", "--dry-run")[1]
+    file = searched.root / "ablations" / "tiny.yaml"
+    file.write_text(file.read_text().replace("choices: [16, 32]", "choices: [16, 64]"))
+    code, _, err = call("tune", "tiny", "--trials", "3", "--dry-run")
+    assert code == 2 and "was begun with another space" in err
+
+
+def test_trials_that_all_came_to_the_same_have_no_best() -> None:
+    trials = [
+        {"number": n, "state": "finished", "value": 0.25, "params": {}, "epochs": 1}
+        for n in range(3)
+    ]
+    content: dict[str, Any] = {
+        "metric": "val/accuracy", "goal": "maximize", "asked": 3, "trials": trials,
+        "confirmed": [], "confirm": 0, "tested": {"openings": []},
+        "data": {"tested_on_val": False},
+    }  # fmt: skip
+    sentences = told(content)
+    assert any("nothing that was sought mattered" in one for one in sentences)
+    assert not any("was the best" in one for one in sentences)
