@@ -6,8 +6,8 @@ import statistics
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
-from research.project import Project
 from research.provenance import git_state, hardware, versions
 
 Work = Callable[[], object]
@@ -68,7 +68,7 @@ def at_most(name: str, values: Sequence[float], wanted: float, unit: str) -> Row
 def show(rows: Iterable[Row]) -> None:
     """Rows as a table, under the machine and the commit that they are of."""
     about, machine = versions(), hardware()
-    commit, dirty = git_state(Project.find().root)
+    commit, dirty = git_state(Path(__file__).parent)
     named = ", ".join(f"{name} {about[name]}" for name in sorted(about))
     print(f"{machine['processor']}, {machine['cores']} cores; {named}; ", end="")
     print(f"commit {commit[:7]}{' with changes' if dirty else ''}\n")

@@ -103,12 +103,7 @@ def open_search(plan: SearchPlan, where: str, project: Project, *, fresh: bool) 
                 _mend(file)
         storage = open_storage(where)
         names = {study.study_name for study in storage.get_all_studies()}
-        number = 1
-        while _numbered(plan.name, number + 1) in names:
-            number += 1
-        if fresh and plan.name in names:
-            number += 1
-        name = _numbered(plan.name, number)
+        name = _numbered(plan.name, _latest(plan, names) + (fresh and plan.name in names))
         study = optuna.create_study(
             storage=storage,
             study_name=name,
@@ -146,18 +141,18 @@ def ended_before(plan: SearchPlan, project: Project) -> int:
         names = {study.study_name for study in open_storage(where).get_all_studies()}
         if plan.name not in names:
             return 0
-        name = _latest(plan, names)
+        name = _numbered(plan.name, _latest(plan, names))
         study = load_search(where, name, make_pruner("none", 1))
         _check_same(plan, name, study.user_attrs.get(SPACE, "{}"))
         return sum(trial.state.is_finished() for trial in counted(trials_of(study)))
 
 
-def _latest(plan: SearchPlan, names: Collection[str]) -> str:
-    """The name of a search that was perhaps begun anew."""
+def _latest(plan: SearchPlan, names: Collection[str]) -> int:
+    """How often a search was begun, once at least."""
     number = 1
     while _numbered(plan.name, number + 1) in names:
         number += 1
-    return _numbered(plan.name, number)
+    return number
 
 
 def find_search(plan: SearchPlan, where: str) -> optuna.Study | None:
@@ -167,10 +162,7 @@ def find_search(plan: SearchPlan, where: str) -> optuna.Study | None:
         names = {study.study_name for study in storage.get_all_studies()}
         if plan.name not in names:
             return None
-        number = 1
-        while _numbered(plan.name, number + 1) in names:
-            number += 1
-        name = _numbered(plan.name, number)
+        name = _numbered(plan.name, _latest(plan, names))
         study = optuna.load_study(study_name=name, storage=storage, sampler=RandomSampler())
         known = json.loads(study.user_attrs.get(SPACE, "{}"))
         return None if plan.space.differences(known) else study
