@@ -18,7 +18,7 @@ from torch.nn import functional
 
 import research
 from research.arithmetic import keep_freed_memory
-from research.executors import Outcome, Progress
+from research.executors import Progress
 from research.models import build_model
 from research.records import Epoch
 
@@ -68,26 +68,27 @@ def bare_rate(processes: int, threads: int) -> float:
 
 
 class Clock:
-    """Notes when each worker's first epoch ended, how many epochs came after, and when."""
+    """Starts once every worker has ended an epoch, counts those that come after, stops at the last
+    run's end."""
 
-    def __init__(self) -> None:
-        self.first: float | None = None
-        self.epochs = 0
-        self.last = 0.0
+    def __init__(self, workers: int) -> None:
+        self.workers = workers
+        self.runs: set[str] = set()
+        self.epochs, self.started, self.ended = 0, 0.0, 0.0
 
     def __call__(self, event: object) -> None:
+        self.ended = time.perf_counter()
         if isinstance(event, Progress) and isinstance(event.record, Epoch):
-            self.last = time.perf_counter()
-            if self.first is None:
-                self.first = self.last
-            else:
+            waiting = len(self.runs) < self.workers
+            self.runs.add(event.job.labels.cell)
+            if not waiting:
                 self.epochs += 1
-        if isinstance(event, Outcome):
-            self.last = time.perf_counter()
+            elif len(self.runs) == self.workers:
+                self.started = self.ended
 
 
 def our_rate(workers: int) -> float:
-    """Images a second of a study's workers, from the first epoch to the end of the last run."""
+    """Images a second of a study's workers, until all of its last run is written."""
     levels = {f"lr{number}": 1e-3 * (number + 1) for number in range(RUNS)}
     study = research.Study.model_validate(
         {
@@ -106,11 +107,10 @@ def our_rate(workers: int) -> float:
             "seeds": 1,
         }
     )  # fmt: skip
-    clock = Clock()
+    clock = Clock(workers)
     with tempfile.TemporaryDirectory() as folder:
         research.ablate(study, executor="processes", workers=workers, root=folder, observe=clock)
-    assert clock.first is not None
-    return clock.epochs * IMAGES / (clock.last - clock.first)
+    return clock.epochs * IMAGES / (clock.ended - clock.started)
 
 
 def rows() -> Iterator[Row]:

@@ -211,7 +211,7 @@ def test_what_is_to_be_tuned_is_told_until_every_cell_has_it() -> None:
         ({"low": 0, "high": 1, "log": True}, "a log scale starts above 0"),
         ({"low": 0}, "give low and high, or choices"),
         ({"low": 0, "high": 1, "choices": [1, 2]}, "give one of the two"),
-        ({"choices": [1]}, "at least 2"),
+        ({"choices": [1]}, "give two or more"),
     ],
 )
 def test_ranges_that_are_none_are_refused(given: dict[str, object], words: str) -> None:

@@ -141,24 +141,26 @@ def test_a_killed_worker_costs_only_its_own_run_and_that_is_begun_once_more(
 
 
 def test_a_worker_that_dies_idle_is_not_missed(project: Project) -> None:
-    """Two workers, three runs: the one that has nothing left to do is killed."""
-    left = {"runs": 3, "killed": 0}
+    """Two workers, a long run and a short one: who ends first is killed while it waits."""
+    left = {"runs": 2, "killed": 0}
     tracker = connect(project)
+    length = "\n  length: {path: training.epochs, levels: {long: 80, short: 1}, control: long}"
+    file = project.root / "ablations" / "lengths.yaml"
+    file.write_text(TINY.replace("\nfactors:", f"\nfactors:{length}"))
 
     def kill(event: object) -> None:
         if isinstance(event, Outcome):
             left["runs"] -= 1
-        if isinstance(event, Progress) and left["runs"] == 1 and not left["killed"]:
+        if left["runs"] == 1 and not left["killed"]:
             notes = [run.tags[lease.TAG] for run in tracker.running() if run.tags["kind"] == "run"]
             busy = {json.loads(note)["pid"] for note in notes}
-            for process in psutil.Process().children():
+            for process in psutil.Process().children() if len(busy) == 1 else ():
                 if "worker" in str(process.cmdline()) and process.pid not in busy:
                     process.kill()
                     left["killed"] += 1
 
-    changes = {"training.epochs": 12}
-    request = Request(seeds=1, changes=changes)
-    done = carry_out("tiny", request, project, executor="processes", workers=2, observe=kill)
+    request = Request(seeds=1, factors=["length"])
+    done = carry_out(str(file), request, project, executor="processes", workers=2, observe=kill)
     assert left["killed"] == 1 and not done.failed
     assert {run.status for run in connect(project).find()} == {"FINISHED"}
 
