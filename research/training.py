@@ -196,8 +196,15 @@ def train_step(
     ``targets`` are what the loss compares with, the labels by default; ``progress`` is the share of
     the training that is done.
     """
-    wanted = labels if targets is None else targets
-    seen, mixed = state.view.augmented(images, wanted, state.augment, progress)
+    seen = state.view.changed(images, state.augment)
+    return step(state, seen, labels, labels if targets is None else targets, progress)
+
+
+def step(
+    state: State, seen: Tensor, labels: Tensor, targets: Tensor, progress: float
+) -> tuple[Tensor, Tensor]:
+    """`train_step` on images that are changed already."""
+    seen, mixed = state.view.batch(seen, targets, state.augment, progress)
     state.optimizer.zero_grad(set_to_none=True)
     whole = len(seen) == state.training.batch_size * len(state.view.places)
     net = state.compiled if state.compiled and whole else state.net
@@ -248,17 +255,14 @@ def _train(
     right = torch.zeros((), device=train.labels.device, dtype=torch.int64)
     seen = 0
     shown = time.perf_counter()
-    for rows in torch.split(order, size):
+    for rows, images in state.view.batches(train.images, order, size, state.augment):
         if len(rows) < 2:  # batch norm has no variance of one image
             continue
         time_now = number - 1 + seen / total
         _set_lr(state, state.base_lr * state.schedule(time_now, scores), time_now)
-        batch_loss, batch_right = train_step(
-            state,
-            train.images[rows],
-            train.labels[rows],
-            train.targets[rows],
-            progress=time_now / state.training.epochs,
+        progress = time_now / state.training.epochs
+        batch_loss, batch_right = step(
+            state, images, train.labels[rows], train.targets[rows], progress
         )
         loss += batch_loss * len(rows)
         right += batch_right

@@ -143,6 +143,48 @@ def test_whole_pixels_are_moved_as_they_would_be_sampled(
     torch.testing.assert_close(moved, sampled, rtol=0, atol=1e-4)
 
 
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("mean", [0.4, [0.3, 0.4, 0.5]])
+@pytest.mark.parametrize("augment", [{}, {"crop": {}, "flip": {}}, {"crop": {"padding": 0.1}}])
+def test_images_that_grow_are_normalised_as_at_the_end(
+    channels: int, mean: float | list[float], augment: dict[str, dict[str, object]]
+) -> None:
+    images = torch.randint(0, 256, (16, channels, 24, 24), generator=seeded(9), dtype=torch.uint8)
+    normal = {"normalize": {"mean": mean, "std": 0.2}}
+    one, bare = View(40, 3, normal, augment, 44), View(40, 3, {}, augment, 44)
+    labels = torch.zeros(16).long()
+    seen, plain = (each.augmented(images, labels, seeded(1))[0] for each in (one, bare))
+    late = (plain - torch.tensor(mean).view(1, -1, 1, 1)) / 0.2
+    assert seen.shape == (16, 3, 40, 40)
+    torch.testing.assert_close(seen, late, rtol=0, atol=1e-4)
+    plain = (bare.plain(images) - torch.tensor(mean).view(1, -1, 1, 1)) / 0.2
+    torch.testing.assert_close(one.plain(images), plain, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "augment", [{}, {"crop": {}, "flip": {}}, {"rotation": {}}, {"five_crop": {}}]
+)
+def test_batches_are_the_images_in_their_order_each_changed(
+    augment: dict[str, dict[str, object]],
+) -> None:
+    images = torch.randint(0, 256, (100, 1, 96, 96), generator=seeded(9), dtype=torch.uint8)
+    one = view(96, **augment)
+    order = torch.randperm(100, generator=seeded(2))
+    made = list(one.batches(images, order, 16, seeded(1)))
+    assert torch.equal(torch.cat([rows for rows, _ in made]), order)
+    assert [len(rows) for rows, _ in made] == [16] * 6 + [4]
+    windows = len(one.places)
+    assert [len(seen) for _, seen in made] == [16 * windows] * 6 + [4 * windows]
+    again = one.batches(images, order, 16, seeded(1))
+    assert all(torch.equal(seen, same) for (_, seen), (_, same) in zip(made, again, strict=True))
+    if not augment:
+        for rows, seen in made:
+            torch.testing.assert_close(seen, one.plain(images[rows]))
+    if not one.many:  # several batches at once: those of 7 are not changed as those of 1 by 1
+        first = torch.cat([seen for _, seen in made[:7]])
+        torch.testing.assert_close(first, one.changed(images[order], seeded(1)))
+
+
 def test_the_side_grows_in_equal_steps_to_the_whole() -> None:
     ramp = 5 * torch.arange(24) + 5 * torch.arange(24)[:, None]
     images = ramp.to(torch.uint8).expand(16, 1, 24, 24)

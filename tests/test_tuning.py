@@ -237,15 +237,15 @@ def test_runs_of_a_search_serve_no_study_but_a_study_s_serve_a_search(searched: 
 
 def failing(error: Callable[[training.State], Exception | None]) -> Callable[..., Any]:
     """The training step, which raises what ``error`` says."""
-    step = training.train_step
+    real = training.step
 
-    def train_step(state: training.State, *args: Any, **more: Any) -> Any:
+    def step(state: training.State, *args: Any, **more: Any) -> Any:
         found = error(state)
         if found is not None:
             raise found
-        return step(state, *args, **more)
+        return real(state, *args, **more)
 
-    return train_step
+    return step
 
 
 def test_a_trial_without_memory_is_trained_in_halves(
@@ -255,7 +255,7 @@ def test_a_trial_without_memory_is_trained_in_halves(
         small = state.training.accumulate > 1 or state.training.batch_size == 16
         return None if small else torch.OutOfMemoryError("CUDA out of memory. Tried to allocate")
 
-    monkeypatch.setattr(training, "train_step", failing(error))
+    monkeypatch.setattr(training, "step", failing(error))
     made = tune(trials=3, confirm=2)
     assert made.counts["finished"] == 3
     halves = made.trials[made.trials["halves"]]
@@ -279,7 +279,7 @@ def test_failures_are_recorded_with_their_reason(
                 next(state.net.parameters()).fill_(float("nan"))
         return None
 
-    monkeypatch.setattr(training, "train_step", failing(error))
+    monkeypatch.setattr(training, "step", failing(error))
     made = tune(trials=4)
     assert made.counts["failed"] == 4 and made.best is None
     reasons = " ".join(made.trials["reason"])
@@ -296,7 +296,7 @@ def test_a_full_disk_is_told_and_costs_no_trial(
     def error(state: training.State) -> Exception | None:
         return next(states, full)
 
-    monkeypatch.setattr(training, "train_step", failing(error))
+    monkeypatch.setattr(training, "step", failing(error))
     words = ("tune", "tiny", "--trials", "4", "--confirm", "0", *INLINE)
     code, _, err = call(*words)
     assert code == 1 and "the disk is full; what was told" in err and "Traceback" not in err

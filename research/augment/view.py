@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -20,6 +20,7 @@ from research.registry import augmentations, preprocessing
 Steps = Mapping[str, Mapping[str, Any]]
 SMALLEST = 8  # pixels a side of a batch of small images
 PARTS = 100
+TOGETHER = 2**20  # pixels of batches that are changed at once
 
 
 class View:
@@ -38,6 +39,9 @@ class View:
             mean, std = preprocessing.get("normalize")(**preprocess["normalize"])
         self.mean = torch.tensor(mean, dtype=torch.float32).view(1, -1, 1, 1)
         self.std = torch.tensor(std, dtype=torch.float32).view(1, -1, 1, 1)
+        self.mean = self.mean.expand_as(self.mean + self.std)
+        self.std = self.std.expand_as(self.mean)
+        self.alike = float(1 / (255 * self.std)) if self.std.numel() == 1 else None
         declared = {name: augmentations.entry(name).declared for name in augment}
         kinds = {name: one["kind"] for name, one in declared.items()}
 
@@ -80,19 +84,33 @@ class View:
 
     def plain(self, images: Tensor) -> Tensor:
         """Images ``(N, C, H, W)`` uint8 to ``(N, channels, size, size)`` float, nothing random."""
-        return self._finish(self.window.cut(self._resized(self._grey(images)), (0.0, 0.0)))
+        return self.views(images, "single")[0]
 
     def views(self, images: Tensor, kind: str) -> list[Tensor]:
         """Images uint8 to the views of each that are averaged: ``single``, ``flip``, ``ten_crop``.
 
         Ten crops are the middle, the four corners, and their mirrors (Krizhevsky et al. 2012).
         """
-        if kind != "ten_crop":
-            seen = self.plain(images)
-            return [seen, seen.flip(-1)] if kind == "flip" else [seen]
-        whole = self._resized(self._grey(images))
-        crops = [self._finish(self.window.cut(whole, place)) for place in CORNERS]
-        return [*crops, *(one.flip(-1) for one in crops)]
+        images, finish = self._begun(images)
+        whole = self._resized(images)
+        places = CORNERS if kind == "ten_crop" else CORNERS[:1]
+        crops = [finish(self.window.cut(whole, place)) for place in places]
+        return crops if kind == "single" else [*crops, *(one.flip(-1) for one in crops)]
+
+    def batches(
+        self, images: Tensor, order: Tensor, size: int, generator: torch.Generator
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """An epoch: the rows ``(size,)`` of each batch, in the order given, and its images changed.
+
+        Several batches are changed at once, as small operations cost the same for one as for many.
+        What concerns a batch as a whole is left to `batch`.
+        """
+        of_batch = size * self.channels * self.window.size**2
+        together = 1 if self.many else max(1, TOGETHER // of_batch)
+        for group in torch.split(order, size * together):
+            seen = self.changed(images.index_select(0, group), generator)
+            parts = torch.split(seen, size * len(self.places))
+            yield from zip(torch.split(group, size), parts, strict=True)
 
     def augmented(
         self,
@@ -105,11 +123,14 @@ class View:
 
         ``progress`` is the share of the training's steps that are done.
         """
-        images = self._grey(images)
-        places = self.places
+        return self.batch(self.changed(images, generator), targets, generator, progress)
+
+    def changed(self, images: Tensor, generator: torch.Generator) -> Tensor:
+        """Images uint8, every sample with its own changes, to floats at the input's full side."""
+        images, finish = self._begun(images)
         if not self.geometry:
             whole = self._resized(images)
-            parts = [self.window.cut(whole, place) for place in places]
+            parts = [self.window.cut(whole, place) for place in self.places]
         elif self.exact:
             parts = self._moved(images, generator)
         else:
@@ -117,10 +138,16 @@ class View:
         seen = torch.cat(parts) if len(parts) > 1 else parts[0]
         for _, change, params in self.pixels:
             seen = change(seen / 255, generator, **params) * 255
-        seen = self._finish(seen)
+        seen = finish(seen)
         for _, change, params in self.erase:
             seen = change(seen, generator, **params)
-        side = self.side(progress)
+        return seen
+
+    def batch(
+        self, seen: Tensor, targets: Tensor, generator: torch.Generator, progress: float = 1.0
+    ) -> tuple[Tensor, Tensor | Mixed]:
+        """A batch of `changed` images and its targets, as small as they are so far, and mixed."""
+        places, side = self.places, self.side(progress)
         if side < self.window.size:
             seen = functional.interpolate(seen, (side, side), mode="bilinear", antialias=True)
         targets = targets.repeat(len(places), *[1] * (targets.ndim - 1))
@@ -130,6 +157,19 @@ class View:
         _, change, params = self.mix[which]
         mixed: tuple[Tensor, Mixed] = change(seen, targets, generator, **params)
         return mixed
+
+    def _begun(self, images: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
+        """Images to start from, of the channels wanted or one, and what is to be done at the end.
+
+        Images that grow are normalised while they are small: resizing is a mean, so that it comes
+        to the same, but where something is done to pixels or black comes in from outside.
+        """
+        images = self._grey(images)
+        whole = not self.pixels and not self.margin and (self.exact or not self.geometry)
+        grows = max(images.shape[-2:]) < self.window.canvas
+        if whole and grows and self.mean.shape[1] in (1, images.shape[1]):
+            return self._normal(images), self._spread
+        return images, lambda seen: self._spread(self._normal(seen))
 
     def _grey(self, images: Tensor) -> Tensor:
         if self.channels == 1 and images.shape[1] == 3:
@@ -180,12 +220,18 @@ class View:
             # Edges are held and what lies beyond is blackened, so that where nothing is changed
             # the result is that of plain resizing.
             made = functional.grid_sample(images, at, padding_mode="border", align_corners=False)
-            inside = (x.abs() <= 1) & (y.abs() <= 1)
+            inside = torch.maximum(x.abs(), y.abs()).le_(1)  # 1.0 or 0.0: bools are slow to make
             parts.append(made.mul_(inside.unsqueeze(1)))
         return parts
 
-    def _finish(self, images: Tensor) -> Tensor:
+    def _normal(self, images: Tensor) -> Tensor:
         if self.mean.device != images.device:
             self.mean, self.std = self.mean.to(images.device), self.std.to(images.device)
-        seen = images.mul(1 / (255 * self.std)).sub_(self.mean / self.std)  # a new one, always
-        return seen.expand(-1, self.channels, -1, -1)
+        if self.alike is not None:
+            return torch.add(-self.mean / self.std, images.float(), alpha=self.alike)
+        return images.mul(1 / (255 * self.std)).sub_(self.mean / self.std)
+        return images.mul(1 / (255 * self.std)).sub_(self.mean / self.std)
+
+    def _spread(self, images: Tensor) -> Tensor:
+        """Grey images to as many channels as the net takes."""
+        return images.expand(-1, self.channels, -1, -1)
