@@ -55,8 +55,8 @@ def carry_out(
         from research.bite import bites  # these import torch, which a finished study spares
         from research.execution import crew_of
 
-        crew = crew_of(executor, workers, request.device)
         check_sizes(plan)
+        crew = crew_of(executor, workers, request.device, plan)
         if plan.rounds is None or len(plan.rounds.looks) == 1:  # else they were looked at before
             plan = replace(plan, bites=bites(plan))
     tracker = connect(project)

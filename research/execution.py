@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -14,6 +15,8 @@ from research import executors, registry
 from research.arithmetic import find_device
 from research.errors import InvalidInput
 from research.executors import Event, Outcome
+from research.inspection import steps_of
+from research.packing import Trial, runs_at_once
 from research.parent import Parent
 from research.planning import Plan, PlannedRun, read_params
 from research.project import Project
@@ -26,6 +29,7 @@ from research.tracking.recording import Labels, finished, serving
 from research.tracking.recording import taken as taken_by
 
 POLL_S = 2.0  # between looks at what another process trains
+PROBED_STEPS = 20_000  # of all runs together: what is worth half a minute of measuring
 WORKER_BYTES = 2 * 1024**3  # what a process with torch, data and a net may take
 
 
@@ -103,11 +107,13 @@ def _finished_elsewhere(job: Job, tracker: Tracker) -> Tracked | None:
     return usable
 
 
-def crew_of(executor: str, workers: int | None, device: str | None) -> int:
+def crew_of(
+    executor: str, workers: int | None, device: str | None, plan: Plan | None = None
+) -> int:
     """How many workers an executor has; raises `InvalidInput` where it cannot have so many.
 
-    By default one a core or one a GPU: side by side, nets of this size train faster than one after
-    the other on all cores.
+    By default one a core: side by side, nets of this size train faster than one after the other on
+    all cores. Or one a GPU, and several on each where a probe of the plan's control says it pays.
     """
     most = registry.executors.entry(executor).declared.get("most")
     if workers is not None and not 1 <= workers <= (most or workers):
@@ -118,9 +124,22 @@ def crew_of(executor: str, workers: int | None, device: str | None) -> int:
     if workers is not None or most is not None:
         return workers or int(most or 1)
     if find_device(device).type == "cuda":
-        return torch.cuda.device_count() if device in (None, "cuda") else 1
+        gpus = torch.cuda.device_count() if device in (None, "cuda") else 1
+        return gpus if plan is None else gpus * _runs_on_each(plan, gpus, device)
     memory = psutil.virtual_memory().total
     return max(1, min(int(hardware()["cores"]), memory // WORKER_BYTES))
+
+
+def _runs_on_each(plan: Plan, gpus: int, device: str | None) -> int:
+    """Runs side by side on each GPU: 1 without a probe where there is too little to train."""
+    cell = plan.cells[0]
+    steps = len(plan.todo) * steps_of(cell.recipe, plan.control_data)
+    if len(plan.todo) <= gpus or steps < PROBED_STEPS:
+        return 1
+    first = device if device not in (None, "cuda") else "cuda:0"
+    trial = Trial(cell.recipe, plan.location, first)
+    cores = int(hardware()["cores"]) // gpus
+    return min(runs_at_once(trial, cores), math.ceil(len(plan.todo) / gpus))
 
 
 def job_of(planned: PlannedRun, plan: Plan, request: Request, parent: Parent) -> Job:

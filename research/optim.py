@@ -18,8 +18,8 @@ from torch import Tensor, nn
 from research.registry import Count, Fraction, NonNegative, Positive, optimisers, schedules
 
 LEAST_SIDE = 16  # of a weight, as a matrix, that is worth an orthogonal step
-# Of the quintic that five times drives singular values towards 1 (Jordan et al. 2024).
-QUINTIC = (3.4445, -4.7750, 2.0315)
+# Of the quintic that in so many steps drives singular values towards 1 (Jordan et al. 2024).
+QUINTIC, STEPS = (3.4445, -4.7750, 2.0315), 5
 Parameters = Iterable[nn.Parameter]
 Schedule = Callable[[float, Sequence[float]], float]
 
@@ -212,18 +212,23 @@ def is_matrix(weight: Tensor) -> bool:
 def orthogonal(matrix: Tensor) -> Tensor:
     """A matrix to one of the same singular vectors, all of its singular values about 1.
 
-    Newton and Schulz's iteration. Of a matrix with more rows than columns the result is larger by
-    the root of their ratio, so that what goes in changes what comes out by as much.
+    Newton and Schulz's iteration. All of its factors are polynomials of the matrix times its
+    transpose, so it is that small square which is iterated. Of a matrix with more rows than columns
+    the result is larger by the root of their ratio, so that what goes in changes what comes out by
+    as much.
     """
     one, three, five = QUINTIC
     rows, columns = matrix.shape
     wide = matrix.T if rows > columns else matrix
     wide = wide / (wide.norm() + 1e-7)
-    for _ in range(5):
-        square = wide @ wide.T
-        wide = one * wide + (three * square + five * square @ square) @ wide
-    made: Tensor = math.sqrt(rows / columns) * wide.T if rows > columns else wide
-    return made
+    square, made = wide @ wide.T, torch.eye(len(wide)).to(wide)
+    for _ in range(STEPS):
+        factor = torch.addmm(three * square, square, square, alpha=five)
+        factor.diagonal().add_(one)
+        made, square = factor @ made, factor @ square @ factor
+    wide = made @ wide
+    step: Tensor = wide.T * math.sqrt(rows / columns) if rows > columns else wide
+    return step
 
 
 def _half_cosine(done: float, floor: float) -> float:

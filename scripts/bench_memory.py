@@ -1,4 +1,8 @@
-"""Resident memory of a 48-px run on the CPU, and what a second worker adds."""
+"""Resident memory of a 48-px run on the CPU, and what one more worker adds.
+
+Pages that processes share, as those of libraries and of the data's cache, are counted once for each
+process in what is resident, and once in all (proportional set size) in what a worker adds.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +14,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
-from figure import Row, show
+from figure import Row, at_most, show, spread
 
-GB = 1e9
+GB, ROUNDS = 1e9, 2
 STUDY = """
 name: memory
 base:
@@ -27,9 +31,8 @@ seeds: 2
 """
 
 
-def most(model: str, data: str, workers: int) -> float:
-    """The most that a study's processes hold together, in bytes; pages that they share count once
-    for each process."""
+def most(model: str, data: str, workers: int) -> tuple[float, float]:
+    """The most that a study's processes hold together, in bytes: resident; shared pages once."""
     with tempfile.TemporaryDirectory() as folder:
         study = Path(folder) / "memory.yaml"
         study.write_text(STUDY.replace("MODEL", model).replace("DATA", data), encoding="utf-8")
@@ -37,29 +40,32 @@ def most(model: str, data: str, workers: int) -> float:
         command = [sys.executable, "-m", "research", "ablate", str(study)]
         command += ["--workers", str(workers), "--executor", how]
         running = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL)
-        found = 0
+        resident = shared_once = 0.0
         while running.poll() is None:
             try:
                 parent = psutil.Process(running.pid)
                 family = [parent, *parent.children(recursive=True)]
-                found = max(found, sum(one.memory_info().rss for one in family))
+                found = [one.memory_full_info() for one in family]
             except psutil.NoSuchProcess:
                 continue
-            time.sleep(0.1)
+            resident = max(resident, sum(one.rss for one in found))
+            shared_once = max(shared_once, sum(one.pss for one in found))
+            time.sleep(0.2)
         assert running.returncode == 0
-        return float(found)
+        return resident, shared_once
 
 
 def rows(data: str = "embedded") -> Iterator[Row]:
     """Memory of the compact net and of a large one."""
     for model in ("compact", "resnet18_d2l"):
-        one = most(model, data, 1) / GB
-        two, three = (most(model, data, workers) / GB for workers in (2, 3))
-        yield Row(f"memory: a 48-px run of {model}", f"{one:.2f} GB", "under 1.5 GB", one < 1.5)
-        more = three - two
-        yield Row(
-            f"memory: one more worker of {model}", f"{more:.2f} GB", "under 0.8 GB", more < 0.8
-        )
+        ones = [most(model, data, 1)[0] / GB for _ in range(ROUNDS)]
+        yield at_most(f"memory: a 48-px run of {model}, resident", ones, 1.5, " GB")
+        taken = [[most(model, data, workers) for workers in (2, 3)] for _ in range(ROUNDS)]
+        resident = [(three[0] - two[0]) / GB for two, three in taken]
+        more = [(three[1] - two[1]) / GB for two, three in taken]
+        yield at_most(f"memory: one more worker of {model}", more, 0.8, " GB")
+        name = f"memory: the same, shared pages once for each process of {model}"
+        yield Row(name, spread(resident, unit=" GB"), "-", None)
 
 
 if __name__ == "__main__":

@@ -71,10 +71,13 @@ INSIDE = {
         *("arithmetic", "assembly", "augment", "data", "design", "errors", "inspection"),
         *("planning", "preprocess", "spec", "study"),
     },
+    "packing": {
+        *("arithmetic", "assembly", "data", "design", "planning", "spec", "training"),
+    },
     "weights": {"checkpoint", "planning", "project", "tracking"},
     "execution": {
-        *("arithmetic", "errors", "executors", "parent", "planning", "project", "provenance"),
-        *("registry", "request", "run", "runner", "tracking"),
+        *("arithmetic", "errors", "executors", "inspection", "packing", "parent", "planning"),
+        *("project", "provenance", "registry", "request", "run", "runner", "tracking"),
     },
     "ablation": {
         *("bite", "design", "errors", "execution", "executors", "inspection", "parent"),
