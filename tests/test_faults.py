@@ -184,7 +184,7 @@ def test_two_commands_at_once_train_nothing_twice(project: Project) -> None:
 def test_a_search_survives_the_death_of_its_process_and_of_a_worker(project: Project) -> None:
     file = project.root / "ablations" / "tiny.yaml"
     file.write_text(TINY + "search:\n  lr: {path: optim.params.lr, within: 10}\n")
-    words = ("tune", "tiny", "--trials", "5", "--confirm", "0", "--workers", "1", "--epochs", "6")
+    words = ("tune", "tiny", "--trials", "4", "--confirm", "0", "--workers", "1", "--epochs", "4")
     words += ("--pruner", "none")
     tracker = connect(project)
 
@@ -195,17 +195,17 @@ def test_a_search_survives_the_death_of_its_process_and_of_a_worker(project: Pro
     until(lambda: begun(1))
     worker = psutil.Process(running.pid).children()[0]
     worker.kill()  # its trial is begun once more at once
-    until(lambda: begun(3))
+    until(lambda: begun(2))
     os.kill(running.pid, signal.SIGKILL)
     running.communicate(timeout=60)
     until(lambda: not worker.is_running())
     again = program(project, *words, "--json")
     out, err = again.communicate(timeout=120)
     assert again.returncode == 0, err
-    assert json.loads(out)["trials"] == {"finished": 5, "pruned": 0, "failed": 0}
+    assert json.loads(out)["trials"] == {"finished": 4, "pruned": 0, "failed": 0}
     done = [run.tags["fingerprint"] for run in tracker.find(kind="trial", pruned="false")
             if run.status == "FINISHED"]  # fmt: skip
-    assert len(done) == len(set(done)) == 5
+    assert len(done) == len(set(done)) == 4
 
 
 def until(true: Callable[[], bool], seconds: float = 120) -> None:
