@@ -56,9 +56,9 @@ def carry_out(
         from research.execution import crew_of
 
         check_sizes(plan)
-        crew = crew_of(executor, workers, request.device, plan)
         if plan.rounds is None or len(plan.rounds.looks) == 1:  # else they were looked at before
             plan = replace(plan, bites=bites(plan))
+        crew = crew_of(executor, workers, request.device, plan)
     tracker = connect(project)
     reconcile(tracker)
     observe(plan)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -15,8 +14,8 @@ from research import executors, registry
 from research.arithmetic import find_device
 from research.errors import InvalidInput
 from research.executors import Event, Outcome
-from research.inspection import steps_of
-from research.packing import Trial, runs_at_once
+from research.inspection import count, steps_of
+from research.packing import Sample, runs_at_once
 from research.parent import Parent
 from research.planning import Plan, PlannedRun, read_params
 from research.project import Project
@@ -29,7 +28,8 @@ from research.tracking.recording import Labels, finished, serving
 from research.tracking.recording import taken as taken_by
 
 POLL_S = 2.0  # between looks at what another process trains
-PROBED_STEPS = 20_000  # of all runs together: what is worth half a minute of measuring
+PROBED_STEPS = 100_000  # of all runs together: what is worth a minute of measuring
+MOST_ON_A_GPU = 8
 WORKER_BYTES = 2 * 1024**3  # what a process with torch, data and a net may take
 
 
@@ -132,14 +132,14 @@ def crew_of(
 
 def _runs_on_each(plan: Plan, gpus: int, device: str | None) -> int:
     """Runs side by side on each GPU: 1 without a probe where there is too little to train."""
-    cell = plan.cells[0]
-    steps = len(plan.todo) * steps_of(cell.recipe, plan.control_data)
-    if len(plan.todo) <= gpus or steps < PROBED_STEPS:
+    splits = plan.control_data
+    largest = max(plan.cells, key=lambda cell: count(cell.recipe, len(splits.classes)).macs)
+    cores, memory = int(hardware()["cores"]), psutil.virtual_memory().total // WORKER_BYTES
+    most = min(MOST_ON_A_GPU, min(cores, memory, len(plan.todo)) // gpus)
+    if most < 2 or len(plan.todo) * steps_of(largest.recipe, splits) < PROBED_STEPS:
         return 1
     first = device if device not in (None, "cuda") else "cuda:0"
-    trial = Trial(cell.recipe, plan.location, first)
-    cores = int(hardware()["cores"]) // gpus
-    return min(runs_at_once(trial, cores), math.ceil(len(plan.todo) / gpus))
+    return runs_at_once(Sample(largest.recipe, plan.location, first), most)
 
 
 def job_of(planned: PlannedRun, plan: Plan, request: Request, parent: Parent) -> Job:

@@ -213,22 +213,30 @@ def orthogonal(matrix: Tensor) -> Tensor:
     """A matrix to one of the same singular vectors, all of its singular values about 1.
 
     Newton and Schulz's iteration. All of its factors are polynomials of the matrix times its
-    transpose, so it is that small square which is iterated. Of a matrix with more rows than columns
-    the result is larger by the root of their ratio, so that what goes in changes what comes out by
-    as much.
+    transpose, so it is that square which is iterated, small where filters are wide. Of a matrix
+    with more rows than columns the result is larger by the root of their ratio, so that what goes
+    in changes what comes out by as much.
     """
-    one, three, five = QUINTIC
     rows, columns = matrix.shape
     wide = matrix.T if rows > columns else matrix
     wide = wide / (wide.norm() + 1e-7)
-    square, made = wide @ wide.T, torch.eye(len(wide)).to(wide)
-    for _ in range(STEPS):
-        factor = torch.addmm(three * square, square, square, alpha=five)
-        factor.diagonal().add_(one)
-        made, square = factor @ made, factor @ square @ factor
+    square = wide @ wide.T
+    made = factor = _quintic(square)
+    for _ in range(STEPS - 1):
+        square = factor @ square @ factor
+        factor = _quintic(square)
+        made = factor @ made
     wide = made @ wide
     step: Tensor = wide.T * math.sqrt(rows / columns) if rows > columns else wide
     return step
+
+
+def _quintic(square: Tensor) -> Tensor:
+    """What a matrix is multiplied with in one step, of the matrix times its transpose."""
+    one, three, five = QUINTIC
+    factor = torch.addmm(square, square, square, beta=three, alpha=five)
+    factor.diagonal().add_(one)
+    return factor
 
 
 def _half_cosine(done: float, floor: float) -> float:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import os
+from collections.abc import Iterator
 
 import bench_harness
 import bench_input
@@ -16,7 +17,7 @@ import bench_memory
 import bench_packing
 import bench_step
 import bench_study
-from figure import show
+from figure import Row, show
 
 FIGURES = {
     "input": bench_input.rows,
@@ -28,6 +29,12 @@ FIGURES = {
 }
 
 
+def taken(name: str) -> Iterator[Row]:
+    """A figure's rows, kept in projects of their own: Lightning's logger leaves its address."""
+    os.environ.pop("MLFLOW_TRACKING_URI", None)
+    yield from FIGURES[name]()
+
+
 def main() -> None:
     """Takes the figures that are asked for, all by default."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])  # type: ignore[union-attr]
@@ -36,8 +43,7 @@ def main() -> None:
     unknown = sorted(set(asked.figures) - set(FIGURES))
     if unknown:
         parser.error(f"no figure {', '.join(unknown)}; choose from {', '.join(FIGURES)}")
-    os.environ.pop("MLFLOW_TRACKING_URI", None)
-    show(row for name in asked.figures or FIGURES for row in FIGURES[name]())
+    show(row for name in asked.figures or FIGURES for row in taken(name))
 
 
 if __name__ == "__main__":

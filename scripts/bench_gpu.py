@@ -26,9 +26,10 @@ from research.arithmetic import Arithmetic
 from research.assembly import assemble
 from research.augment.view import View
 from research.data.location import locate
+from research.execution import MOST_ON_A_GPU
 from research.inspection import choose_arithmetic
 from research.models import build_model
-from research.packing import Trial, runs_at_once
+from research.packing import Sample, runs_at_once
 from research.provenance import hardware
 from research.spec import RunSpec
 from research.training import State, train_step
@@ -174,8 +175,8 @@ def rows() -> Iterator[Row]:
     yield at_least("gpu: two workers against one", ratios(one, two), 1.2)
     how = {"training.precision": "bf16", "training.memory_format": "channels_last"}
     spec = recipe("compact", NETS["compact"]).override(how)
-    trial = Trial(spec, locate("embedded", Path.cwd()), "cuda:0")
-    number = runs_at_once(trial, int(hardware()["cores"]))
+    sample = Sample(spec, locate("embedded", Path.cwd()), "cuda:0")
+    number = runs_at_once(sample, min(MOST_ON_A_GPU, int(hardware()["cores"])))
     yield Row("gpu: runs of compact at once, as measured", f"{number}", "at least 2", number > 1)
 
 

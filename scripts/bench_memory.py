@@ -47,7 +47,7 @@ def most(model: str, data: str, workers: int) -> tuple[float, float]:
                 family = [parent, *parent.children(recursive=True)]
                 found = [one.memory_full_info() for one in family]
             except psutil.NoSuchProcess:
-                continue
+                found = []
             resident = max(resident, sum(one.rss for one in found))
             shared_once = max(shared_once, sum(one.pss for one in found))
             time.sleep(0.2)
@@ -63,9 +63,9 @@ def rows(data: str = "embedded") -> Iterator[Row]:
         taken = [[most(model, data, workers) for workers in (2, 3)] for _ in range(ROUNDS)]
         resident = [(three[0] - two[0]) / GB for two, three in taken]
         more = [(three[1] - two[1]) / GB for two, three in taken]
-        yield at_most(f"memory: one more worker of {model}", more, 0.8, " GB")
-        name = f"memory: the same, shared pages once for each process of {model}"
-        yield Row(name, spread(resident, unit=" GB"), "-", None)
+        name = f"memory: a third worker of {model} adds"
+        yield at_most(f"{name}, shared pages counted once", more, 0.8, " GB")
+        yield Row(f"{name}, resident", spread(resident, unit=" GB"), "-", None)
 
 
 if __name__ == "__main__":

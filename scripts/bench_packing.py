@@ -18,7 +18,7 @@ from torch.nn import functional
 
 import research
 from research.arithmetic import keep_freed_memory
-from research.executors import Progress
+from research.executors import Progress, Started
 from research.models import build_model
 from research.records import Epoch
 
@@ -73,18 +73,22 @@ class Clock:
 
     def __init__(self, workers: int) -> None:
         self.workers = workers
-        self.runs: set[str] = set()
+        self.waited: list[str] = []  # for an epoch of: each worker's first run
+        self.begun = 0
         self.epochs, self.started, self.ended = 0, 0.0, 0.0
 
     def __call__(self, event: object) -> None:
         self.ended = time.perf_counter()
+        if isinstance(event, Started) and self.begun < self.workers:
+            self.begun += 1
+            self.waited.append(event.job.labels.cell)
         if isinstance(event, Progress) and isinstance(event.record, Epoch):
-            waiting = len(self.runs) < self.workers
-            self.runs.add(event.job.labels.cell)
-            if not waiting:
+            if self.started:
                 self.epochs += 1
-            elif len(self.runs) == self.workers:
-                self.started = self.ended
+            elif event.job.labels.cell in self.waited:
+                self.waited.remove(event.job.labels.cell)
+                if not self.waited:
+                    self.started = self.ended
 
 
 def our_rate(workers: int) -> float:

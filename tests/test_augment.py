@@ -143,6 +143,18 @@ def test_whole_pixels_are_moved_as_they_would_be_sampled(
     torch.testing.assert_close(moved, sampled, rtol=0, atol=1e-4)
 
 
+@pytest.mark.parametrize("augment", [{"crop": {"padding": 0.1}}, {"flip": {}}, {"rotation": {}}])
+def test_colour_in_the_layout_of_files_is_changed_alike(
+    augment: dict[str, dict[str, object]],
+) -> None:
+    files = torch.randint(0, 256, (16, 24, 24, 3), generator=seeded(9), dtype=torch.uint8)
+    images, one = files.permute(0, 3, 1, 2), view(24, 3, **augment)
+    seen = one.changed(images, seeded(1))
+    assert torch.equal(seen, one.changed(images.contiguous(), seeded(1)))
+    (_, first), *_ = one.batches(images, torch.arange(16), 16, seeded(1))
+    assert torch.equal(seen, first)
+
+
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("mean", [0.4, [0.3, 0.4, 0.5]])
 @pytest.mark.parametrize("augment", [{}, {"crop": {}, "flip": {}}, {"crop": {"padding": 0.1}}])
@@ -165,10 +177,11 @@ def test_images_that_grow_are_normalised_as_at_the_end(
     "augment", [{}, {"crop": {}, "flip": {}}, {"rotation": {}}, {"five_crop": {}}]
 )
 def test_batches_are_the_images_in_their_order_each_changed(
-    augment: dict[str, dict[str, object]],
+    augment: dict[str, dict[str, object]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    images = torch.randint(0, 256, (100, 1, 96, 96), generator=seeded(9), dtype=torch.uint8)
-    one = view(96, **augment)
+    monkeypatch.setattr("research.augment.view.TOGETHER", 3 * 16 * 28**2)  # three batches
+    images = torch.randint(0, 256, (100, 1, 28, 28), generator=seeded(9), dtype=torch.uint8)
+    one = view(24, canvas=28, **augment)
     order = torch.randperm(100, generator=seeded(2))
     made = list(one.batches(images, order, 16, seeded(1)))
     assert torch.equal(torch.cat([rows for rows, _ in made]), order)
@@ -180,9 +193,12 @@ def test_batches_are_the_images_in_their_order_each_changed(
     if not augment:
         for rows, seen in made:
             torch.testing.assert_close(seen, one.plain(images[rows]))
-    if not one.many:  # several batches at once: those of 7 are not changed as those of 1 by 1
-        first = torch.cat([seen for _, seen in made[:7]])
-        torch.testing.assert_close(first, one.changed(images[order], seeded(1)))
+    drawn = seeded(1)
+    for first in range(0, 7, 1 if one.many else 3):
+        group = made[first : first + (1 if one.many else 3)]
+        rows = torch.cat([rows for rows, _ in group])
+        changed = one.changed(images[rows], drawn)
+        assert torch.equal(torch.cat([seen for _, seen in group]), changed)
 
 
 def test_the_side_grows_in_equal_steps_to_the_whole() -> None:

@@ -72,7 +72,7 @@ INSIDE = {
         *("planning", "preprocess", "spec", "study"),
     },
     "packing": {
-        *("arithmetic", "assembly", "data", "design", "planning", "spec", "training"),
+        *("arithmetic", "assembly", "data", "design", "errors", "planning", "spec", "training"),
     },
     "weights": {"checkpoint", "planning", "project", "tracking"},
     "execution": {

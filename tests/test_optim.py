@@ -33,6 +33,25 @@ def test_an_optimiser_goes_downhill_and_its_state_goes_round(name: str) -> None:
     assert torch.equal(weight, other)
 
 
+@pytest.mark.parametrize("shape", [(20, 50), (64, 18), (16, 16), (32, 300)])
+@pytest.mark.parametrize("rank", [0, 3, 16])
+def test_the_square_is_iterated_to_what_the_matrix_would_be(
+    shape: tuple[int, int], rank: int
+) -> None:
+    generator = torch.Generator().manual_seed(0)
+    rows, columns = shape
+    left, right = (torch.randn(side, rank, generator=generator) for side in shape)
+    matrix = left @ right.T
+    expected = (matrix.T if rows > columns else matrix) / (matrix.norm() + 1e-7)
+    for _ in range(optim.STEPS):
+        one, three, five = optim.QUINTIC
+        square = expected @ expected.T
+        expected = one * expected + (three * square + five * square @ square) @ expected
+    if rows > columns:
+        expected = (rows / columns) ** 0.5 * expected.T
+    torch.testing.assert_close(optim.orthogonal(matrix), expected, rtol=0, atol=2e-4)
+
+
 def test_steps_of_muon_are_orthogonal_and_of_the_rest_plain() -> None:
     generator = torch.Generator().manual_seed(0)
     for rows, columns in ((20, 50), (64, 18)):

@@ -38,4 +38,6 @@ def uniform(
 
 def send(numbers: Tensor, images: Tensor) -> Tensor:
     """Numbers of the host's to where images are, without waiting for that."""
+    if images.is_cuda:
+        numbers = numbers.pin_memory()  # else copying waits until the driver has taken them
     return numbers.to(images.device, non_blocking=True)

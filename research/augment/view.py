@@ -20,7 +20,7 @@ from research.registry import augmentations, preprocessing
 Steps = Mapping[str, Mapping[str, Any]]
 SMALLEST = 8  # pixels a side of a batch of small images
 PARTS = 100
-TOGETHER = 2**20  # pixels of batches that are changed at once
+TOGETHER = 2**20  # pixels at most of batches that are changed at once, where they are largest
 
 
 class View:
@@ -105,8 +105,9 @@ class View:
         Several batches are changed at once, as small operations cost the same for one as for many.
         What concerns a batch as a whole is left to `batch`.
         """
-        of_batch = size * self.channels * self.window.size**2
-        together = 1 if self.many else max(1, TOGETHER // of_batch)
+        channels = max(images.shape[1], self.channels)
+        largest = max(images[0].numel(), channels * self.window.canvas**2)
+        together = 1 if self.many else max(1, TOGETHER // (size * largest))
         for group in torch.split(order, size * together):
             seen = self.changed(images.index_select(0, group), generator)
             parts = torch.split(seen, size * len(self.places))
@@ -229,7 +230,6 @@ class View:
             self.mean, self.std = self.mean.to(images.device), self.std.to(images.device)
         if self.alike is not None:
             return torch.add(-self.mean / self.std, images.float(), alpha=self.alike)
-        return images.mul(1 / (255 * self.std)).sub_(self.mean / self.std)
         return images.mul(1 / (255 * self.std)).sub_(self.mean / self.std)
 
     def _spread(self, images: Tensor) -> Tensor:

@@ -70,7 +70,7 @@ def crop(images: Tensor, first: Tensor, window: Window, margin: int = 0) -> Tens
     """
     if not window.room and not margin:
         return images
-    images = functional.pad(images, (margin,) * 4) if margin else images.contiguous()
+    images = (functional.pad(images, (margin,) * 4) if margin else images).contiguous()
     n, channels, side, _ = images.shape
     first = first + margin
     stretches = images.view(-1).unfold(0, window.size, 1)
