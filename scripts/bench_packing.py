@@ -22,7 +22,8 @@ from research.executors import Progress, Started
 from research.models import build_model
 from research.records import Epoch
 
-MODEL, WIDTH, SIDE, BATCH, IMAGES, EPOCHS, RUNS = "resnet20", 0.5, 48, 64, 700, 6, 8
+MODEL, WIDTH, SIDE, BATCH, IMAGES = "resnet20", 0.5, 48, 64, 700
+EPOCHS, RUNS = 24, 4  # a run of some twenty seconds; what short ones cost, bench_study tells
 SECONDS, ROUNDS = 15.0, 3
 
 
