@@ -113,7 +113,8 @@ def crew_of(
     """How many workers an executor has; raises `InvalidInput` where it cannot have so many.
 
     By default one a core: side by side, nets of this size train faster than one after the other on
-    all cores. Or one a GPU, and several on each where a probe of the plan's control says it pays.
+    all cores. Or one a GPU, and several on each where a probe of the plan's largest cell says that
+    it pays.
     """
     most = registry.executors.entry(executor).declared.get("most")
     if workers is not None and not 1 <= workers <= (most or workers):

@@ -1,8 +1,8 @@
-"""Ten minutes of training on two cores: ``bench_compact.py fer2013.csv``.
+"""What compact reaches, and whether in ten minutes on two cores: ``bench_compact.py fer2013.csv``.
 
 Trains the recipe of compact as it stands, three seeds one after the other on all cores, and tells
-the accuracy on PrivateTest, which each run opens once, at its end. Takes half an hour; runs that
-are finished in the project (``--folder``) are not trained again.
+the accuracy on PrivateTest, which each run opens once, at its end. Takes over half an hour;
+runs that are finished in the project (``--folder``) are not trained again.
 """
 
 from __future__ import annotations
