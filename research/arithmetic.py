@@ -47,8 +47,17 @@ class Arithmetic:
         return net.to(self.device, memory_format=self._layout)  # type: ignore[call-overload, no-any-return]
 
     def lay_out(self, images: Tensor) -> Tensor:
-        """A batch in the layout."""
-        return images.contiguous(memory_format=self._layout)
+        """A batch ``(N, C, H, W)`` in the layout.
+
+        Of one channel both layouts are the same numbers in the same order, and only the strides
+        say which it is; convolutions go by these, and so do all that follow.
+        """
+        laid = images.contiguous(memory_format=self._layout)
+        if laid.shape[1] != 1:
+            return laid
+        area, width = laid[0].numel(), laid.shape[-1]
+        last = self.memory_format == "channels_last"
+        return laid.as_strided(laid.shape, (area, 1 if last else area, width, 1))
 
     @property
     def _layout(self) -> torch.memory_format:

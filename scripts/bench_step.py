@@ -28,6 +28,7 @@ from research.arithmetic import Arithmetic, keep_freed_memory, reproducible
 from research.assembly import assemble
 from research.data import Split, Splits
 from research.inspection import choose_arithmetic
+from research.models.rrelu import RReLU
 from research.spec import RunSpec
 from research.training import State, train_step
 
@@ -71,18 +72,27 @@ def images_of(size: int, channels: int) -> Splits:
     return Splits(split, split, split, classes, digest="random", source="random")
 
 
+def with_torchs_own(net: nn.Module) -> nn.Module:
+    """The same net of PyTorch's own modules, as one would write it by hand."""
+    for module in list(net.modules()):
+        for name, child in module.named_children():
+            if isinstance(child, RReLU):
+                setattr(module, name, nn.RReLU(child.lower, child.upper))
+    return net
+
+
 class Bare:
     """The loop by hand."""
 
     def __init__(self, state: State, splits: Splits, precision: str, layout: str) -> None:
-        self.net = copy.deepcopy(state.net).train()
+        self.net = with_torchs_own(copy.deepcopy(state.net)).train()
         kind = torch.channels_last if layout == "channels_last" else torch.contiguous_format
         self.net = self.net.to(memory_format=kind)
         self.optimizer = torch.optim.Adam(self.net.parameters(), 1e-4, fused=True)
         self.bf16 = precision == "bf16"
         pixels = torch.from_numpy(splits.train.images).permute(0, 3, 1, 2)
         floats = ((pixels / 255 - 0.5) / 0.25).split(BATCH)
-        self.batches = [one.contiguous(memory_format=kind) for one in floats]
+        self.batches = [torch.empty(one.shape, memory_format=kind).copy_(one) for one in floats]
         self.labels = torch.from_numpy(splits.train.labels).split(BATCH)
         self.place = itertools.count()
         self.losses: list[Tensor] = []
