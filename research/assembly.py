@@ -9,11 +9,11 @@ from collections.abc import Callable
 import numpy as np
 import torch
 from torch import Tensor
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from research import registry
 from research.arithmetic import Arithmetic, seeds
 from research.augment.view import View
+from research.averaging import MovingAverage
 from research.data import Splits
 from research.data.cache import kept
 from research.losses import build_loss
@@ -40,6 +40,7 @@ def assemble(spec: RunSpec, splits: Splits, arithmetic: Arithmetic) -> State:
         **spec.model.params,
     )
     net = arithmetic.place(net)
+    decay = spec.training.average
     loss = build_loss(
         spec.loss.name, class_counts=splits.class_counts().tolist(), **spec.loss.params
     )
@@ -56,7 +57,7 @@ def assemble(spec: RunSpec, splits: Splits, arithmetic: Arithmetic) -> State:
         training=spec.training,
         order=torch.Generator().manual_seed(streams["order"]),
         augment=torch.Generator().manual_seed(streams["augment"]),
-        average=_average(net, spec.training.average),
+        average=None if decay is None else MovingAverage(net, decay),
         compiled=_compiled(net) if spec.training.compile == "on" else None,
     )
 
@@ -70,13 +71,6 @@ def _compiled(net: torch.nn.Module) -> Callable[[Tensor], Tensor]:
     torch.compiler.reset()
     made: Callable[[Tensor], Tensor] = torch.compile(net, dynamic=False, backend=BACKEND)
     return made
-
-
-def _average(net: torch.nn.Module, decay: float | None) -> AveragedModel | None:
-    """A moving average of a net's weights and of batch norm's statistics, or None."""
-    if decay is None:
-        return None
-    return AveragedModel(net, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)  # type: ignore[no-untyped-call]
 
 
 def input_of(recipe: Recipe) -> tuple[int, int]:

@@ -180,7 +180,7 @@ executors: Registry[Callable[..., Any]] = Registry("executor", "research.executo
 # Modules that every training runs through, beside its components.
 CORE = (
     *("arithmetic", "assembly", "augment/__init__", "augment/view", "augment/window"),
-    *("checkpoint", "data/__init__", "data/folds", "data/splitting", "evaluation"),
+    *("averaging", "checkpoint", "data/__init__", "data/folds", "data/splitting", "evaluation"),
     *("losses/__init__", "metrics", "models/__init__", "optim", "preprocess/__init__", "run"),
     "training",
 )

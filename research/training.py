@@ -16,11 +16,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel
 
 from research.arithmetic import Arithmetic, global_state, set_global_state
 from research.augment.mixing import Mixed
 from research.augment.view import View
+from research.averaging import MovingAverage
 from research.metrics import accuracy, macro_f1
 from research.optim import Schedule
 from research.records import Epoch, Step
@@ -80,7 +80,7 @@ class State:
     best: int = 0  # the selected epoch, from 1; 0 where there is none yet
     best_weights: dict[str, Tensor] = field(default_factory=dict)
     diverged: bool = False
-    average: AveragedModel | None = None
+    average: MovingAverage | None = None
     compiled: Callable[[Tensor], Tensor] | None = None  # the net, for whole batches
 
     def __post_init__(self) -> None:
@@ -93,7 +93,7 @@ class State:
     @property
     def judged(self) -> nn.Module:
         """The net that is validated and tested: the averaged one where there is one."""
-        return self.net if self.average is None else self.average.module
+        return self.net if self.average is None else self.average.net
 
     @property
     def scores(self) -> list[float]:
@@ -223,7 +223,7 @@ def step(
     state.scaler.step(state.optimizer)
     state.scaler.update()
     if state.average is not None:
-        state.average.update_parameters(state.net)
+        state.average.follow(state.net)
     return loss, (logits.argmax(1) == labels.repeat(len(logits) // len(labels))).sum()
 
 

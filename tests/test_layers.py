@@ -39,10 +39,11 @@ INSIDE = {
     "augment": {"registry"},
     "preprocess": {"errors", "registry"},
     "optim": {"registry"},
+    "averaging": set(),
     "arithmetic": {"errors"},
-    "training": {"arithmetic", "augment", "metrics", "optim", "records", "spec"},
+    "training": {"arithmetic", "augment", "averaging", "metrics", "optim", "records", "spec"},
     "assembly": {
-        *("registry", "spec", "arithmetic", "augment", "data", "losses", "models"),
+        *("averaging", "registry", "spec", "arithmetic", "augment", "data", "losses", "models"),
         *("preprocess", "training"),
     },
     "evaluation": {"metrics", "data", "spec", "training"},

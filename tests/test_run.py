@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import itertools
 import json
@@ -15,11 +16,14 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch import nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 import research
 from research.arithmetic import Arithmetic, seeds, threads
 from research.artist import Artist
 from research.assembly import assemble
+from research.averaging import MovingAverage
 from research.checkpoint import Checkpoint
 from research.data import Splits
 from research.data.location import locate
@@ -556,12 +560,35 @@ def test_the_averaged_weights_are_what_is_validated_and_kept(change: Change, dat
     train, val = (Resident.put(s.images, s.labels, CPU) for s in (data.train, data.val))
     assert [*fit(state, train, val)] and state.best == 2
     assert state.average is not None
-    for name, value in state.average.module.state_dict().items():
+    for name, value in state.average.net.state_dict().items():
         assert torch.equal(value, state.best_weights[name])
     assert any(
         not torch.equal(value, state.best_weights[name])
         for name, value in state.net.state_dict().items()
     )
+
+
+def test_the_average_is_that_of_the_library_and_goes_on_where_it_was() -> None:
+    """PyTorch's own, which waits for a GPU at each step, is what it is compared with."""
+    net = nn.Sequential(nn.Conv2d(1, 3, 3), nn.BatchNorm2d(3))
+    mine, again = MovingAverage(net, 0.8), MovingAverage(net, 0.8)
+    theirs = AveragedModel(net, multi_avg_fn=get_ema_multi_avg_fn(0.8), use_buffers=True)  # type: ignore[no-untyped-call]
+    for number in range(4):
+        net.train()(torch.randn(4, 1, 5, 5))
+        with torch.no_grad():
+            net[0].weight.normal_()
+        theirs.update_parameters(net)  # type: ignore[no-untyped-call]
+        mine.follow(net)
+        if number == 1:
+            again.load_state_dict(copy.deepcopy(mine.state_dict()))
+        elif number > 1:
+            again.follow(net)
+    counted = "1.num_batches_tracked"
+    assert int(mine.net.state_dict()[counted]) == 4
+    for name, value in theirs.module.state_dict().items():
+        if name != counted:
+            torch.testing.assert_close(mine.net.state_dict()[name], value)
+        assert torch.equal(again.net.state_dict()[name], mine.net.state_dict()[name])
 
 
 def epoch_of(loss: float, right: float) -> Epoch:
