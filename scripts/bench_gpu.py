@@ -114,6 +114,26 @@ class Batch:
         view.augmented(self.images, self.labels, self.state.augment)
 
 
+def own_recipe(name: str) -> RunSpec:
+    """A study's control as it is shipped, on images that need no download."""
+    embedded = {"data.name": "embedded", "data.params.size": NETS[name]}
+    return research.plan(name)[0].override(embedded)
+
+
+def of_recipe(name: str, device: torch.device) -> Iterator[Row]:
+    """Figures of a recipe of our own, with its own optimiser and augmentation."""
+    batch = Batch(own_recipe(name), device)
+    found = waits(batch)
+    yield Row(f"gpu: what a step of {name}'s recipe waits for", found, "nothing",
+              found == "nothing")  # fmt: skip
+    ours, given = by_turns(turn(batch.step), turn(batch.input), rounds=ROUNDS)
+    share = [100 * one for one in ratios(given, ours)]
+    yield at_most(f"gpu: share of the input in a step of {name}'s recipe", share, 5, " %")
+    speed = [BATCH * STEPS / one for one in ours]
+    yield Row(f"gpu: {name}'s recipe ({batch.how})", spread(speed, "{:,.0f}", " images/s"), "-",
+              None)  # fmt: skip
+
+
 def of_net(model: str, size: int, device: torch.device) -> Iterator[Row]:
     """Figures of one net, all loops by turns."""
     batch = Batch(recipe(model, size), device)
@@ -171,6 +191,7 @@ def rows() -> Iterator[Row]:
     device = torch.device("cuda")
     for model, size in NETS.items():
         yield from of_net(model, size, device)
+    yield from of_recipe("compact", device)
     one, two = by_turns(lambda: side_by_side(1), lambda: side_by_side(2), rounds=3)
     yield at_least("gpu: two workers against one", ratios(one, two), 1.2)
     how = {"training.precision": "bf16", "training.memory_format": "channels_last"}
