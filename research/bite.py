@@ -59,6 +59,7 @@ class Probe:
     loss: float
     input: Tensor
     batch: tuple[Tensor, ...]
+    soft: bool  # whether there are soft labels beside the labels
 
 
 def bites(plan: Plan) -> dict[str, Bite]:
@@ -139,6 +140,7 @@ def probe(recipe: Recipe, splits: Splits, weights: Mapping[str, Tensor] | None =
             loss=float(state.loss(logits, labels)),
             input=plain,
             batch=(seen, *_mixing(targets)),
+            soft=kept.train.soft_labels is not None,
         )
 
 
@@ -166,6 +168,9 @@ def _differences(mine: Probe, other: Probe, before: Recipe, after: Recipe) -> di
         found["batch"] = "specified otherwise (too rare to be seen here)"
     for part, field in SPECIFIED.items():
         found[part] = _specified(getattr(before, field), getattr(after, field))
+    if not (mine.soft or other.soft):  # to be mixed with the labels
+        hard = [one.training.model_copy(update={"labels_from": None}) for one in (before, after)]
+        found["training"] = _specified(*hard)
     limits = {n: (before.data.params.get(n), after.data.params.get(n)) for n in after.data.params}
     moved = [n for n, (a, b) in limits.items() if a != b and n not in ("size", "channels")]
     if moved and "input" not in found and "batch" not in found:

@@ -322,7 +322,7 @@ def _time(
         state.net.train()
 
         def step() -> object:
-            return train_step(state, few.images, few.labels, few.targets)
+            return train_step(state, few.images, few.labels, few.targets())
 
         _seconds(step, device)  # the first one is slower
         taken = [_seconds(step, device)]

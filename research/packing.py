@@ -135,7 +135,7 @@ def train(sample: Sample, pipe: Connection) -> None:
         split = resident(splits, "train", recipe, device)
         size = min(recipe.training.batch_size, len(split))
         images, labels, targets = (
-            part[:size] for part in (split.images, split.labels, split.targets)
+            part[:size] for part in (split.images, split.labels, split.targets())
         )
         predict(state.net, state.view, split.images[:EVALUATION_BATCH], arithmetic, recipe.test)
         state.net.train()

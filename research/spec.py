@@ -100,6 +100,14 @@ class Training(Frozen):
     warmup_epochs: Number = Field(
         0.0, ge=0, description="Epochs over which the learning rate rises from 0, step by step."
     )
+    labels_from: Number | None = Field(
+        None,
+        ge=0,
+        le=1,
+        description="Where the data has soft labels beside labels: training begins with the soft "
+        "ones, goes over to the labels evenly and has them alone from this share of its steps on; "
+        "null is soft labels throughout.",
+    )
     accumulate: Integer = Field(
         1,
         ge=1,

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn import functional
 
 from research.arithmetic import Arithmetic, global_state, set_global_state
 from research.augment.mixing import Mixed
@@ -54,10 +55,19 @@ class Resident:
         soft = None if soft_labels is None else torch.from_numpy(soft_labels).to(device)
         return cls(placed, torch.from_numpy(np.ascontiguousarray(labels)).to(device), soft)
 
-    @property
-    def targets(self) -> Tensor:
-        """What the loss compares with: probabilities ``(N, K)`` where there are some, or labels."""
-        return self.labels if self.soft_labels is None else self.soft_labels
+    def targets(self, labels_share: float = 0.0, rows: Tensor | None = None) -> Tensor:
+        """What the loss compares with: labels, or probabilities ``(n, K)`` where there are some.
+
+        The labels have a share in these, and stand alone where it is 1.
+        """
+        labels = self.labels if rows is None else self.labels[rows]
+        if self.soft_labels is None or labels_share >= 1:
+            return labels
+        soft = self.soft_labels if rows is None else self.soft_labels[rows]
+        if labels_share <= 0:
+            return soft
+        sure = functional.one_hot(labels, soft.shape[1])
+        return torch.lerp(soft, sure.to(soft.dtype), labels_share)
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -140,7 +150,7 @@ def fit(state: State, train: Resident, val: Resident) -> Iterator[Epoch | Step]:
         loss, right = yield from _train(state, train, number)
         trained_s = time.perf_counter() - started
         logits = predict(state.judged, state.view, val.images, state.arithmetic)
-        val_loss = float(state.loss(logits, val.targets))
+        val_loss = float(state.loss(logits, val.targets(_labels_share(state.training, 1.0))))
         if not (np.isfinite(loss) and np.isfinite(val_loss)):
             state.diverged = True
             return
@@ -261,9 +271,8 @@ def _train(
         time_now = number - 1 + seen / total
         _set_lr(state, state.base_lr * state.schedule(time_now, scores), time_now)
         progress = time_now / state.training.epochs
-        batch_loss, batch_right = step(
-            state, images, train.labels[rows], train.targets[rows], progress
-        )
+        targets = train.targets(_labels_share(state.training, progress), rows)
+        batch_loss, batch_right = step(state, images, train.labels[rows], targets, progress)
         loss += batch_loss * len(rows)
         right += batch_right
         seen += len(rows)
@@ -274,6 +283,13 @@ def _train(
     views = len(state.view.places)
     accuracy_or_none = None if state.view.mixes else int(right) / (seen * views)
     return float(loss) / seen, accuracy_or_none
+
+
+def _labels_share(training: Training, progress: float) -> float:
+    """How much of the targets is the labels, where there are soft labels beside these."""
+    if training.labels_from is None:
+        return 0.0
+    return min(1.0, progress / training.labels_from) if training.labels_from else 1.0
 
 
 def _order(state: State, train: Resident) -> Tensor:

@@ -9,12 +9,14 @@ import pytest
 
 import research
 from research.bite import bites
+from research.design import with_base
 from research.errors import InvalidInput
 from research.planning import Plan, prepare
 from research.project import Project
 from research.request import Request
 from research.study import Study
 from research.tracking.memory import MemoryTracker
+from tests import layouts
 
 FEW = {"data.params.train_images": 70, "data.params.val_images": 42, "data.params.test_images": 42}
 PLAIN = {"training.precision": "fp32", "training.memory_format": "contiguous"}
@@ -27,6 +29,25 @@ def planned(study: Study | str, project: Project, **more: Any) -> Plan:
 
 def with_factor(tiny: Study, name: str, **factor: Any) -> Study:
     return tiny.replaced(factors={name: factor})
+
+
+@pytest.mark.parametrize("soft", [True, False])
+def test_when_labels_are_gone_over_to_matters_where_there_are_soft_ones(
+    tiny: Study, project: Project, tmp_path: Path, soft: bool
+) -> None:
+    levels = {"first": 0.7, "never": 0.0}
+    study = with_factor(
+        tiny, "targets", path="training.labels_from", levels=levels, control="first"
+    )
+    file = layouts.ferplus(tmp_path / "votes")
+    asked = Request(data=str(file if soft else file.with_name("fer2013.csv")), seeds=1)
+    study = with_base(study, {"data.params": {"labels": "fer2013"} if soft else {}})
+    plan = prepare(study, asked, project, MemoryTracker())
+    if soft:
+        assert sorted(bites(plan)["no-targets"].differs) == ["training"]
+    else:
+        with pytest.raises(InvalidInput, match="cell 'no-targets': takes no effect"):
+            bites(plan)
 
 
 def test_each_part_is_told_by_what_it_changes(tiny: Study, project: Project) -> None:

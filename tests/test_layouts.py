@@ -403,6 +403,27 @@ def test_votes_become_classes_or_probabilities(tmp_path: Path) -> None:
         research.load_data(file, min_share=1.0)
 
 
+def test_votes_may_stand_beside_the_labels_of_fer2013(tmp_path: Path) -> None:
+    file = layouts.ferplus(tmp_path / "data")
+    plain = research.load_data(file.with_name("fer2013.csv"))
+    data = research.load_data(file, labels="fer2013")
+    assert data.classes == EMOTIONS
+    for split in SPLITS:
+        mine, theirs = getattr(data, split), getattr(plain, split)
+        assert (mine.images == theirs.images).all() and (mine.labels == theirs.labels).all()
+        sure = np.eye(7)[mine.labels]
+        # contempt, of which FER2013 knows nothing, is left out; where it is all, the label stands
+        np.testing.assert_allclose(mine.soft_labels, sure)
+    assert data.digest != plain.digest
+    lines = file.read_text().splitlines()
+    file.write_text("\n".join([lines[0], "Training,f0.png,3,1,0,0,0,0,0,6,0,0", *lines[2:]]) + "\n")
+    np.testing.assert_allclose(
+        research.load_data(file, labels="fer2013").train.soft_labels[0], np.eye(7)[6]
+    )
+    all_votes = research.load_data(file, labels="fer2013", min_votes=1).train.soft_labels[0]
+    assert all_votes[6] == 0.75 and all_votes[3] == 0.25
+
+
 def test_votes_of_another_length_order_or_kind_are_refused(tmp_path: Path) -> None:
     file = layouts.ferplus(tmp_path / "data")
     lines = file.read_text().splitlines()

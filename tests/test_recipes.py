@@ -34,7 +34,7 @@ WANTED = {
     *("s0_fer2013", "s0_jaffe", "s1_facecnn", "s1_vgg_small", "s1_resnet18_d2l", "s1_plain_cnn"),
     *("s2_resnet18", "s2_resnet20", "s2_resnet34", "s2_resnet50", "s2_densenet121", "s2_vgg19"),
     *("s3_fer_cnn", "s4_transfer", "s4_simple_cnn", "vgg19_crop", "resnet18_crop"),
-    *("resnet_family", "published_vs_corrected", "alexnet_pro", "compact"),
+    *("resnet_family", "published_vs_corrected", "alexnet_pro", "compact", "compact_votes"),
 }
 FORMS = [
     (name, variant)

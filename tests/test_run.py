@@ -620,6 +620,30 @@ def test_soft_labels_are_what_is_learnt(change: Change, data: Splits) -> None:
     assert epoch.train_loss > np.log(7) * 0.95  # the entropy of what is to be said
 
 
+def test_targets_go_over_from_soft_labels_to_labels(change: Change, data: Splits) -> None:
+    soft = np.full((len(data.train), 7), 1 / 7, dtype=np.float32)
+    train = Resident.put(data.train.images, data.train.labels, CPU, soft)
+    rows = torch.tensor([3, 0])
+    half = train.targets(0.5, rows)
+    assert half.shape == (2, 7) and torch.equal(half.argmax(1), train.labels[rows])
+    torch.testing.assert_close(half.max(1).values, torch.full((2,), 0.5 + 0.5 / 7))
+    torch.testing.assert_close(half.sum(1), torch.ones(2))
+    assert torch.equal(train.targets(1.0, rows), train.labels[rows])
+    hard = Resident.put(data.train.images, data.train.labels, CPU)
+
+    def losses(labels_from: float | None, given: Resident) -> list[tuple[float, float]]:
+        changes = {"augment": {}, "training.epochs": 2, "training.labels_from": labels_from}
+        state = state_of(change(changes), data)
+        found = [one for one in fit(state, given, given) if isinstance(one, Epoch)]
+        return [(one.train_loss, one.val_loss) for one in found]
+
+    labels, votes = losses(0.0, train), losses(None, train)
+    assert labels == losses(None, hard) == losses(0.5, hard)
+    (first, judged), (second, _) = losses(0.5, train)  # half a mixture, then labels
+    assert first not in (labels[0][0], votes[0][0]) and second != votes[1][0]
+    assert judged != votes[0][1] and votes[1][0] > np.log(7) * 0.95
+
+
 def test_a_run_that_is_killed_between_checkpoints_ends_as_one_that_was_not(
     conduct: Conduct, change: Change, monkeypatch: pytest.MonkeyPatch
 ) -> None:

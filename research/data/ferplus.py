@@ -57,6 +57,7 @@ def ferplus(
     images: str | None = None,
     classes: Literal["own", "fer2013"] = "own",
     targets: Literal["majority", "probability"] = "majority",
+    labels: Literal["votes", "fer2013"] = "votes",
     min_share: Fraction = 0.5,
     min_votes: Count = 2,
     drop_unknown: bool = True,
@@ -69,9 +70,15 @@ def ferplus(
     the first in order where two are. Fewer than ``min_votes`` for a class count as a slip, as the
     authors have it. ``drop_unknown`` drops images most taggers saw no known emotion or no face on;
     without it their other votes decide.
+
+    ``labels: fer2013`` keeps all of FER2013's images with its own labels, by which accuracy is
+    told, and the shares of the votes on its seven classes beside them, the label where there are
+    none; ``training.labels_from`` says when training goes over to the labels.
     """
     seen = _seen(_images(path, images))
     votes = _read_votes(path, seen)
+    if labels == "fer2013":
+        return _beside_labels(seen, votes, min_votes)
     names = EMOTIONS if classes == "fer2013" else ORDER
     known, other = _counted(votes, names, min_votes)
     kept = known.sum(1) > 0
@@ -85,6 +92,23 @@ def ferplus(
     if targets == "probability":
         soft = (known / np.maximum(known.sum(1, keepdims=True), 1)).astype(np.float32)
     everything = Split(seen.images, known.argmax(1).astype(np.int64), soft)
+    return _decoded(everything, seen, kept, names)
+
+
+def _beside_labels(seen: Table, votes: NDArray[np.int64], min_votes: int) -> Decoded:
+    """FER2013 with its own labels, and the shares of the votes as soft labels."""
+    known, _ = _counted(votes, EMOTIONS, min_votes)
+    own = np.eye(len(EMOTIONS), dtype=np.int64)[seen.labels]
+    known = np.where(known.any(1, keepdims=True), known, own)
+    soft = (known / known.sum(1, keepdims=True)).astype(np.float32)
+    everything = Split(seen.images, seen.labels, soft)
+    return _decoded(everything, seen, np.ones(len(soft), dtype=bool), EMOTIONS)
+
+
+def _decoded(
+    everything: Split, seen: Table, kept: NDArray[np.bool_], names: tuple[str, ...]
+) -> Decoded:
+    """The images that are kept, by FER2013's splits."""
     rows = {part: np.flatnonzero(kept & (seen.parts == part)) for part in NAMES}
     val, test = (
         everything.take(rows[part]) if (seen.parts == part).any() else None
