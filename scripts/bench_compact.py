@@ -9,6 +9,7 @@ runs that are finished in the project (``--folder``) are not trained again.
 from __future__ import annotations
 
 import argparse
+import os
 import statistics
 import tempfile
 from collections.abc import Iterator
@@ -28,7 +29,8 @@ SEEDS, SECONDS, ACCURACY, PARAMETERS = (1, 2, 3), 600, 0.69, 2_000_000
 def rows(csv: Path, folder: Path) -> Iterator[Row]:
     """Accuracy, seconds and size of the recipe."""
     name = "compact_votes" if locate(str(csv)).source == "ferplus" else "compact"
-    spec = research.plan(name)[0].override({"data.name": str(csv.resolve())})
+    os.environ["RESEARCH_DATA"] = str(csv.resolve())
+    spec = research.plan(name)[0]
     runs = [research.train(spec.model_copy(update={"seed": s}), root=folder) for s in SEEDS]
     tracker = connect(Project(folder))
     found = [tracker.get(run) for run in runs]
