@@ -14,8 +14,9 @@ class MovingAverage:
     """Weights and batch norm's statistics of a net, averaged over its steps.
 
     The average is the net itself after the first step, then ``decay`` times the last average and
-    ``1 - decay`` times the net (B. Polyak and A. Juditsky 1992 take the plain mean). PyTorch's
-    ``AveragedModel`` computes the same, but sends its count of the steps to the device at each.
+    ``1 - decay`` times the net (B. Polyak and A. Juditsky 1992 take the plain mean); whole numbers
+    are the net's. PyTorch's ``AveragedModel`` averages these as well, and sends its count of the
+    steps to the device at each.
     """
 
     def __init__(self, net: nn.Module, decay: float) -> None:

@@ -25,7 +25,7 @@ from research.errors import InvalidInput
 from research.inspection import count
 from research.planning import Bite, Plan
 from research.preprocess import apply_once
-from research.spec import Recipe, flatten
+from research.spec import Input, Recipe, flatten
 from research.study import Study
 
 IMAGES = 16
@@ -60,6 +60,7 @@ class Probe:
     input: Tensor
     batch: tuple[Tensor, ...]
     soft: bool  # whether there are soft labels beside the labels
+    digest: str  # of the data
 
 
 def bites(plan: Plan) -> dict[str, Bite]:
@@ -96,11 +97,18 @@ def bites(plan: Plan) -> dict[str, Bite]:
             problems.append(
                 f"cell '{cell.name}': takes no effect: on this data and input its "
                 f"{' and '.join(sorted(meant))} compute what the control's compute; leave "
-                f"{names} out (--factors), or change its levels"
+                f"{names} out (--factors), or change its levels{_cure(meant, mine)}"
             )
     if problems:
         raise InvalidInput(*problems)
     return found
+
+
+def _cure(meant: set[str], mine: Probe) -> str:
+    """What may be missing where a part of the training takes no effect."""
+    if "training" not in meant or mine.soft:
+        return ""
+    return " (training.labels_from needs soft labels, such as FER+'s: fer2013new.csv)"
 
 
 def probe(recipe: Recipe, splits: Splits, weights: Mapping[str, Tensor] | None = None) -> Probe:
@@ -141,6 +149,7 @@ def probe(recipe: Recipe, splits: Splits, weights: Mapping[str, Tensor] | None =
             input=plain,
             batch=(seen, *_mixing(targets)),
             soft=kept.train.soft_labels is not None,
+            digest=splits.digest,
         )
 
 
@@ -173,6 +182,8 @@ def _differences(mine: Probe, other: Probe, before: Recipe, after: Recipe) -> di
         found["training"] = _specified(*hard)
     limits = {n: (before.data.params.get(n), after.data.params.get(n)) for n in after.data.params}
     moved = [n for n, (a, b) in limits.items() if a != b and n not in ("size", "channels")]
+    if mine.digest == other.digest:  # what its source was told made no difference
+        moved = [name for name in moved if name in Input.model_fields]
     if moved and "input" not in found and "batch" not in found:
         found["training"] = ", ".join([*filter(None, [found["training"]]), *moved])
     return {part: text for part, text in found.items() if text}

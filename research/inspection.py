@@ -29,6 +29,7 @@ from research.errors import InvalidInput
 from research.losses import build_loss
 from research.models import check_size, shape_only
 from research.project import cache_folder
+from research.provenance import PACKAGE, source_digest
 from research.registry import Entry
 from research.spec import Recipe, Ref, content_hash
 from research.training import EVALUATION_BATCH, predict, train_step
@@ -278,7 +279,8 @@ def _remembered(
 ) -> dict[str, str]:
     """What was measured on this machine, or is now."""
     name = str(device) if device.type == "cpu" else torch.cuda.get_device_name(device)
-    known = content_hash([declared, name, torch.__version__])
+    code = source_digest({PACKAGE / "arithmetic.py": frozenset()})
+    known = content_hash([declared, name, torch.__version__, code])
     file = cache_folder() / "arithmetic" / f"{known}.json"
     try:
         remembered: dict[str, str] = json.loads(file.read_text(encoding="utf-8"))

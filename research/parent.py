@@ -18,7 +18,7 @@ import yaml
 from research import designs
 from research.data.folds import used
 from research.planning import Plan, PlannedRun, own_params
-from research.registry import sources
+from research.registry import sources, understood
 from research.spec import flatten
 from research.study import Study
 from research.tracking import Status, Tracker, experiment_name, lease
@@ -138,7 +138,8 @@ def read_plan(tracker: Tracker, parent: str) -> dict[str, Any] | None:
 def plan_content(plan: Plan) -> dict[str, Any]:
     """A plan as it is recorded."""
     control = plan.cells[0].recipe
-    own = sources.params(plan.location.source, own_params(control))
+    source = plan.location.source
+    own = sources.params(source, understood(source, own_params(control)))
     splits = used(plan.control_data, control.data.params)
     return {
         "study": plan.study.name,

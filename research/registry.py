@@ -186,6 +186,18 @@ CORE = (
 )
 
 
+def understood(source: str, params: Mapping[str, Any]) -> dict[str, Any]:
+    """Of the parameters of a data source, those that concern it.
+
+    All do, but that one which stands in for sets that are not there is given their parameters too.
+    """
+    entry = sources.entry(source)
+    if not entry.declared.get("stands_in"):
+        return dict(params)
+    others = {name for one in sources.names() for name in sources.entry(one).params}
+    return {n: v for n, v in params.items() if n in entry.params or n not in others}
+
+
 def code_digest(recipe: Recipe) -> str:
     """The sources of a recipe's components and of training itself to 16 hexadecimal digits.
 

@@ -233,6 +233,8 @@ class Recipe(Frozen):
             params.pop("weights")
         if content["training"]["accumulate"] == 1:  # as specs were before there was such a field
             content["training"].pop("accumulate")
+        if content["training"]["labels_from"] is None:
+            content["training"].pop("labels_from")
         if content["training"]["compile"] != "on":
             content["training"].pop("compile")
         for steps in STEPS:

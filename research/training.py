@@ -56,15 +56,16 @@ class Resident:
         return cls(placed, torch.from_numpy(np.ascontiguousarray(labels)).to(device), soft)
 
     def targets(self, labels_share: float = 0.0, rows: Tensor | None = None) -> Tensor:
-        """What the loss compares with: labels, or probabilities ``(n, K)`` where there are some.
+        """What training compares with: labels, or probabilities ``(n, K)`` where there are some.
 
-        The labels have a share in these, and stand alone where it is 1.
+        The labels have a share in these. They stay probabilities where it is 1: some losses weigh
+        a batch of the one kind otherwise than one of the other.
         """
         labels = self.labels if rows is None else self.labels[rows]
-        if self.soft_labels is None or labels_share >= 1:
+        if self.soft_labels is None:
             return labels
         soft = self.soft_labels if rows is None else self.soft_labels[rows]
-        if labels_share <= 0:
+        if not labels_share:
             return soft
         sure = functional.one_hot(labels, soft.shape[1])
         return torch.lerp(soft, sure.to(soft.dtype), labels_share)
@@ -150,7 +151,7 @@ def fit(state: State, train: Resident, val: Resident) -> Iterator[Epoch | Step]:
         loss, right = yield from _train(state, train, number)
         trained_s = time.perf_counter() - started
         logits = predict(state.judged, state.view, val.images, state.arithmetic)
-        val_loss = float(state.loss(logits, val.targets(_labels_share(state.training, 1.0))))
+        val_loss = float(state.loss(logits, val.labels))
         if not (np.isfinite(loss) and np.isfinite(val_loss)):
             state.diverged = True
             return

@@ -29,7 +29,6 @@ REGISTRIES: dict[str, Registry[Any]] = {
     "preprocess": registry.preprocessing,
     "augment": registry.augmentations,
 }
-EMBEDDED = "embedded"
 MAX_TILED = 48  # pixels a side of the smallest images in use; a tile has two at least
 Problem = tuple[str, str]  # dotted path in a spec, what is wrong there
 
@@ -122,9 +121,7 @@ def _complete_data(recipe: Recipe, source: str) -> tuple[DataRef, list[Problem]]
             | seen.model_dump(exclude_none=True)
         )
     entry = registry.sources.entry(source)
-    if source == EMBEDDED:  # it stands in for any other, whose own parameters say nothing of it
-        own = {name: v for name, v in own.items() if name in entry.params or not _is_known(name)}
-    for name, value in own.items():
+    for name, value in registry.understood(source, own).items():
         if name not in entry.params:
             text = f"the {registry.sources.kind} '{source}' has no parameter '{name}'"
             problems.append((f"data.params.{name}", text + _choices(entry.params)))
@@ -198,11 +195,6 @@ def _check_strengths(recipe: Recipe) -> list[Problem]:
             ("preprocess.clahe.tiles", f"{tiles} a side; give at most {MAX_TILED // 2}")
         )
     return problems
-
-
-def _is_known(name: str) -> bool:
-    """Whether some data source has a parameter of this name."""
-    return any(name in registry.sources.entry(one).params for one in registry.sources.names())
 
 
 def _choices(own: Iterable[str]) -> str:

@@ -1,8 +1,8 @@
 """Every figure beside its target, in one table: ``bench.py [input|step|study|packing|memory ...]``.
 
 Takes about half an hour on two cores that do nothing else. Searches have their own, bench_tune.py;
-the accuracy that compact reaches in ten minutes needs a real fer2013.csv, bench_compact.py; a GPU
-bench_gpu.py.
+the accuracy that compact reaches in ten minutes needs a real fer2013.csv, bench_compact.py; bf16
+beside fp32 bench_precision.py; a GPU bench_gpu.py.
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ times one, and a probe says so.
 
 from __future__ import annotations
 
+import itertools
 import statistics
 import sys
 import tempfile
@@ -77,7 +78,7 @@ def bare(
     """A step of a loop by hand, its batch ready on the GPU."""
     kind = torch.channels_last if layout == "channels_last" else torch.contiguous_format
     net = build_model(model, 7, size=size, in_channels=1).to(device, memory_format=kind)  # type: ignore[call-overload]
-    images = torch.randn(BATCH, 1, size, size, device=device).contiguous(memory_format=kind)
+    images = torch.empty((BATCH, 1, size, size), device=device, memory_format=kind).normal_()
     labels = torch.randint(0, 7, (BATCH,), device=device)
     optimizer = torch.optim.Adam(net.parameters(), 1e-3, fused=True)
 
@@ -102,12 +103,14 @@ class Batch:
         self.how = f"{arithmetic.precision}, {arithmetic.memory_format}"
         self.state: State = assemble(spec, splits, arithmetic)
         self.state.net.train()
-        pixels = np.random.default_rng(0).integers(0, 256, (BATCH, 1, 48, 48), dtype=np.uint8)
+        self.size = spec.training.batch_size
+        pixels = np.random.default_rng(0).integers(0, 256, (self.size, 1, 48, 48), dtype=np.uint8)
         self.images: Tensor = torch.from_numpy(pixels).to(device)
-        self.labels = torch.arange(BATCH, device=device) % 7
+        self.labels = torch.arange(self.size, device=device) % 7
+        self.progress = itertools.cycle((0.25, 0.75))  # of small images, if so, and of whole ones
 
     def step(self) -> None:
-        train_step(self.state, self.images, self.labels)
+        train_step(self.state, self.images, self.labels, None, next(self.progress))
 
     def input(self) -> None:
         view: View = self.state.view
@@ -115,9 +118,9 @@ class Batch:
 
 
 def own_recipe(name: str) -> RunSpec:
-    """A study's control as it is shipped, on images that need no download."""
-    embedded = {"data.name": "embedded", "data.params.size": NETS[name]}
-    return research.plan(name)[0].override(embedded)
+    """A study's control, its weights averaged as well, on images that need no download."""
+    changed = {"data.name": "embedded", "training.average": 0.99}
+    return research.plan(name)[0].override(changed)
 
 
 def of_recipe(name: str, device: torch.device) -> Iterator[Row]:
@@ -129,7 +132,7 @@ def of_recipe(name: str, device: torch.device) -> Iterator[Row]:
     ours, given = by_turns(turn(batch.step), turn(batch.input), rounds=ROUNDS)
     share = [100 * one for one in ratios(given, ours)]
     yield at_most(f"gpu: share of the input in a step of {name}'s recipe", share, 5, " %")
-    speed = [BATCH * STEPS / one for one in ours]
+    speed = [batch.size * STEPS / one for one in ours]
     yield Row(f"gpu: {name}'s recipe ({batch.how})", spread(speed, "{:,.0f}", " images/s"), "-",
               None)  # fmt: skip
 

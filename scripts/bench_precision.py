@@ -1,9 +1,8 @@
-"""Whether bf16 is as accurate as fp32: a study of both, judged as any other.
+"""Whether bf16 is as accurate as fp32 here: a study of both, judged as any other.
 
 Pairs of runs of a narrow net that share their seed, on synthetic faces and all cores; the verdict
-has to be ``equivalent`` at half a point. bf16 is rounded the same whether a processor has
-instructions for it or not; without these it takes about twenty times as long, ten minutes on two
-cores.
+has to be ``equivalent`` at half a point. What it finds is of this processor's kernels; one that has
+no instructions for bf16 takes many times as long for it.
 """
 
 from __future__ import annotations
@@ -55,7 +54,7 @@ def rows() -> Iterator[Row]:
     (effect,) = report.effects.to_dict("records")
     low, high = 100 * effect["low"], 100 * effect["high"]
     yield Row(
-        f"precision: bf16 less fp32, test accuracy of {effect['n']} pairs of seeds",
+        f"precision: half a compact, bf16 less fp32, accuracy of {effect['n']} pairs of seeds",
         f"{100 * effect['effect']:+.2f} points (95 % interval {low:+.2f} to {high:+.2f})",
         f"equivalent at {100 * MARGIN:g} points",
         effect["verdict"] == "equivalent",

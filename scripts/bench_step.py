@@ -226,7 +226,7 @@ def of_net(model: str) -> Iterator[Row]:
     best = min(alone, key=lambda each: sorted(alone[each])[ROUNDS // 2])
     most = apart(spec, splits, arithmetic)
     yield Row(
-        f"step: {model} ({', '.join(way)}), losses of all loops apart",
+        f"step: {model} ({', '.join(way)}), losses of all loops apart, chance aside",
         f"{100 * most:.2f} % of what they move in {SAME_STEPS} steps",
         f"under {100 * SAME:.0f} %",
         most < SAME,

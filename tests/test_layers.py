@@ -50,7 +50,7 @@ INSIDE = {
     "checkpoint": {"training"},
     "inspection": {
         *("registry", "spec", "arithmetic", "assembly", "data", "design", "errors", "losses"),
-        *("models", "project", "training"),
+        *("models", "project", "provenance", "training"),
     },
     "tracking": {"errors", "project"},
     "run": {

@@ -416,12 +416,32 @@ def test_votes_may_stand_beside_the_labels_of_fer2013(tmp_path: Path) -> None:
         np.testing.assert_allclose(mine.soft_labels, sure)
     assert data.digest != plain.digest
     lines = file.read_text().splitlines()
-    file.write_text("\n".join([lines[0], "Training,f0.png,3,1,0,0,0,0,0,6,0,0", *lines[2:]]) + "\n")
-    np.testing.assert_allclose(
-        research.load_data(file, labels="fer2013").train.soft_labels[0], np.eye(7)[6]
-    )
-    all_votes = research.load_data(file, labels="fer2013", min_votes=1).train.soft_labels[0]
-    assert all_votes[6] == 0.75 and all_votes[3] == 0.25
+    file.write_text("\n".join([lines[0], "Training,f0.png,3,1,0,0,0,0,0,3,0,0", *lines[2:]]) + "\n")
+    counted = {"labels": "fer2013", "min_votes": 1}
+    all_votes = research.load_data(file, **counted)
+    own = np.eye(7)[plain.train.labels[0]]
+    np.testing.assert_allclose(all_votes.train.soft_labels[0], own)  # as many for contempt
+    all_votes = research.load_data(file, drop_unknown=False, **counted)
+    assert all_votes.train.soft_labels[0, 6] == 0.75 and all_votes.train.soft_labels[0, 3] == 0.25
+    few = research.load_data(file, only=["neutral", "angry"], **counted).train
+    np.testing.assert_allclose(few.soft_labels.sum(1), 1)
+    for more in ({"targets": "probability"}, {"classes": "fer2013"}, {"min_share": 0.4}):
+        with pytest.raises(InvalidInput, match="says what becomes of votes as labels"):
+            research.load_data(file, labels="fer2013", **more)
+
+
+def test_the_set_that_stands_in_is_not_asked_what_it_cannot_know(tmp_path: Path) -> None:
+    """A recipe for FER+ can be tried without it, and keeps what it says of FER+."""
+    spec = research.plan("compact_votes")[0]
+    assert spec.data.params["labels"] == "fer2013" and spec.data.params["min_votes"] == 1
+    few = {"train_images": 70, "val_images": 42, "test_images": 42}
+    plain = research.load_data("embedded", **few)
+    assert research.load_data("embedded", labels="fer2013", **few).digest == plain.digest
+    with pytest.raises(InvalidInput, match="has no parameter 'labelz'"):
+        research.load_data("embedded", labelz="fer2013")
+    with pytest.raises(InvalidInput, match="'fer2013' has no parameter 'labels'"):
+        file = layouts.ferplus(tmp_path / "data").with_name("fer2013.csv")
+        research.load_data(file, labels="fer2013")
 
 
 def test_votes_of_another_length_order_or_kind_are_refused(tmp_path: Path) -> None:

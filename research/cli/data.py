@@ -124,7 +124,7 @@ def prepare(
     if splits.persons and layout == "csv":
         out.print("who is on the images is not kept: this layout has no place for it")
     if splits.train.soft_labels is not None:
-        out.print("the classes' probabilities are not kept: each image has its likeliest class")
+        out.print("the classes' probabilities are not kept: each image has its label")
 
 
 def _load(source: str, changes: list[str] | None) -> Splits:

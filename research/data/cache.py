@@ -49,7 +49,8 @@ def load(location: Location, params: Mapping[str, Any]) -> Splits:
     """
     entry = registry.sources.entry(location.source)
     own = {name: value for name, value in params.items() if name not in Holdout.model_fields}
-    complete = registry.sources.params(location.source, own)
+    understood = registry.understood(location.source, own)
+    complete = registry.sources.params(location.source, understood)
     holdout = _holdout({name: value for name, value in params.items() if name not in own})
     files = [*registry.with_siblings(entry.file), *SHARED]
     code = source_digest(dict.fromkeys(files, frozenset()))

@@ -127,11 +127,13 @@ def _present(
 def _of_labels(split: Split, labels: Sequence[int]) -> Split:
     """A split's images of the old ``labels``, which become 0, 1, 2 and so on."""
     kept = split.take(np.flatnonzero(np.isin(split.labels, labels)))
-    soft = None
+    new, soft = np.searchsorted(labels, kept.labels), None
     if kept.soft_labels is not None:
         soft = kept.soft_labels[:, labels]
+        other = np.flatnonzero(soft.sum(axis=1) == 0)  # who votes for none of them
+        soft[other, new[other]] = 1
         soft = soft / soft.sum(axis=1, keepdims=True)
-    return replace(kept, labels=np.searchsorted(labels, kept.labels), soft_labels=soft)
+    return replace(kept, labels=new, soft_labels=soft)
 
 
 def label_of(name: str, classes: Sequence[str], where: str) -> int:

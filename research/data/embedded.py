@@ -32,7 +32,7 @@ WEIGHTS = (3995, 436, 4097, 7215, 4830, 3171, 4965)
 CHUNK = 256  # images drawn together
 
 
-@sources.register()
+@sources.register(stands_in=True)
 def embedded(
     path: Path | None,
     *,

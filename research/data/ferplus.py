@@ -72,13 +72,21 @@ def ferplus(
     without it their other votes decide.
 
     ``labels: fer2013`` keeps all of FER2013's images with its own labels, by which accuracy is
-    told, and the shares of the votes on its seven classes beside them, the label where there are
-    none; ``training.labels_from`` says when training goes over to the labels.
+    told, and the shares of the votes on its seven classes beside them; the label alone where none
+    is for one of these or, with ``drop_unknown``, something else has as many as the likeliest of
+    them. ``training.labels_from`` says when training goes over to the labels.
     """
     seen = _seen(_images(path, images))
     votes = _read_votes(path, seen)
     if labels == "fer2013":
-        return _beside_labels(seen, votes, min_votes)
+        own = {"classes": classes == "own", "targets": targets == "majority",
+               "min_share": min_share == 0.5}  # fmt: skip
+        if wrong := [name for name, is_default in own.items() if not is_default]:
+            raise InvalidInput(
+                f"data.params.{wrong[0]}: says what becomes of votes as labels, and with "
+                "data.params.labels: fer2013 they are not; leave one of the two out"
+            )
+        return _beside_labels(seen, votes, min_votes, drop_unknown)
     names = EMOTIONS if classes == "fer2013" else ORDER
     known, other = _counted(votes, names, min_votes)
     kept = known.sum(1) > 0
@@ -95,11 +103,14 @@ def ferplus(
     return _decoded(everything, seen, kept, names)
 
 
-def _beside_labels(seen: Table, votes: NDArray[np.int64], min_votes: int) -> Decoded:
+def _beside_labels(
+    seen: Table, votes: NDArray[np.int64], min_votes: int, drop_unknown: bool
+) -> Decoded:
     """FER2013 with its own labels, and the shares of the votes as soft labels."""
-    known, _ = _counted(votes, EMOTIONS, min_votes)
+    known, other = _counted(votes, EMOTIONS, min_votes)
     own = np.eye(len(EMOTIONS), dtype=np.int64)[seen.labels]
-    known = np.where(known.any(1, keepdims=True), known, own)
+    trusted = known.max(1) > (other.max(1) if drop_unknown else 0)
+    known = np.where(trusted[:, None], known, own)
     soft = (known / known.sum(1, keepdims=True)).astype(np.float32)
     everything = Split(seen.images, seen.labels, soft)
     return _decoded(everything, seen, np.ones(len(soft), dtype=bool), EMOTIONS)
