@@ -21,7 +21,7 @@ import torch
 from figure import Row, at_least, by_turns, ratios, show
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.utils.data import DataLoader, TensorDataset
+from torch.utils.data import DataLoader
 
 import research
 from research.arithmetic import Arithmetic, keep_freed_memory, reproducible
@@ -151,8 +151,8 @@ class Trainer:
 
     def __init__(self, bare: Bare) -> None:
         self.module = Lit(copy.deepcopy(bare.net))
-        data = TensorDataset(torch.cat(bare.batches), torch.cat(bare.labels))
-        self.batches = DataLoader(data, BATCH)
+        # As they are, since putting images together anew would lose their layout.
+        self.batches = DataLoader([*zip(bare.batches, bare.labels, strict=True)], batch_size=None)
         self.precision = "bf16-mixed" if bare.bf16 else "32-true"
 
     def steps(self, number: int) -> float:
