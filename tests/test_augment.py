@@ -16,7 +16,7 @@ from research.assembly import preprocessed
 from research.augment.mixing import Mixed
 from research.augment.pixels import LUMA
 from research.augment.view import View
-from research.augment.window import grid
+from research.augment.window import grid, reflected
 from research.data.cache import kept
 from research.preprocess import apply_once, eyes
 
@@ -127,6 +127,9 @@ def test_a_crop_is_a_window_of_the_canvas_and_the_middle_where_nothing_is_random
         (19, 24, {"crop": {}, "flip": {}}),
         (19, 24, {"flip": {}, "crop": {"padding": 0.1}}),
         (24, None, {"crop": {"padding": 0.125}}),
+        (24, None, {"crop": {"padding": 0.125, "outside": "mirrored"}}),
+        (19, 24, {"flip": {}, "crop": {"padding": 0.1, "outside": "mirrored"}}),
+        (12, None, {"crop": {"padding": 1.0, "outside": "mirrored"}}),
         (20, 24, {"flip": {}, "five_crop": {}}),
     ],
 )
@@ -233,6 +236,17 @@ def test_padding_is_black() -> None:
     seen, _ = view(32, crop={"padding": 4 / 32}).augmented(white, torch.zeros(300), seeded())
     black = (seen[:, 0] == 0).all(1).sum(1)
     assert black.max() in (3, 4) and black.min() == 0
+
+
+@pytest.mark.parametrize("more", [{}, {"rotation": {"degrees": 45}}])
+def test_outside_an_image_is_its_mirror_image(more: dict[str, dict[str, object]]) -> None:
+    white = torch.full((300, 1, 32, 32), 255, dtype=torch.uint8)
+    one = view(32, crop={"padding": 0.25, "outside": "mirrored"}, **more)
+    seen, _ = one.augmented(white, torch.zeros(300), seeded())
+    torch.testing.assert_close(seen, torch.ones_like(seen))
+    ramp = torch.arange(5).view(1, 1, 1, 5).expand(1, 1, 5, 5)
+    assert reflected(ramp, 3)[0, 0, 0].tolist() == [2, 1, 0, 0, 1, 2, 3, 4, 4, 3, 2]
+    assert torch.equal(reflected(ramp.mT, 3), reflected(ramp, 3).mT)
 
 
 def test_ten_crops_are_the_middle_the_corners_and_their_mirrors() -> None:

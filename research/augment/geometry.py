@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -40,11 +41,19 @@ def rotation(n: int, generator: torch.Generator, *, degrees: NonNegative = 10.0)
 
 
 @augmentations.register(kind="window", exact=True)
-def crop(n: int, generator: torch.Generator, window: Window, *, padding: Fraction = 0.0) -> Tensor:
+def crop(
+    n: int,
+    generator: torch.Generator,
+    window: Window,
+    *,
+    padding: Fraction = 0.0,
+    outside: Literal["black", "mirrored"] = "black",
+) -> Tensor:
     """A window at a place of its own in each image; how large is ``data.params.canvas``.
 
-    Places are whole pixels. ``padding`` is black that is put around the image first, as a fraction
-    of its side.
+    Places are whole pixels. ``padding`` is how far windows reach beyond the image, as a fraction of
+    its side. What lies ``outside`` is black or the image mirrored at its edges, also where a
+    rotation or shift reaches there; it is `research.augment.view` that fills it in.
     """
     around = round(padding * window.canvas)
     places = window.room + 2 * around + 1

@@ -57,6 +57,7 @@ class View:
         self.exact = all(declared[name].get("exact", False) for name in moving)
         padded = [augment[name].get("padding", 0.0) for name in moving]
         self.margin = round(max(padded, default=0.0) * self.window.canvas)
+        self.mirrored = any(augment[name].get("outside") == "mirrored" for name in moving)
 
     @property
     def places(self) -> tuple[tuple[float, float], ...]:
@@ -207,10 +208,10 @@ class View:
         changes = [moves(one, self.window) for one in self._changes(len(images), generator)]
         mirrored, _ = changes[0]
         whole = self._resized(mirror(images, mirrored))
-        return [crop(whole, first, self.window, self.margin) for _, first in changes]
+        return [crop(whole, first, self.window, self.margin, self.mirrored) for _, first in changes]
 
     def _sampled(self, images: Tensor, generator: torch.Generator) -> list[Tensor]:
-        """Resizing and every geometric change in one bilinear sampling; black outside."""
+        """Resizing and every geometric change in one bilinear sampling."""
         changes = self._changes(len(images), generator)
         if min(images.shape[-2:]) > self.window.canvas:
             images = self._resized(images)
@@ -218,6 +219,13 @@ class View:
         for matrices in changes:
             x, y = grid(send(matrices, images), self.window.size)
             at = torch.stack([x, y], -1)
+            if self.mirrored:
+                parts.append(
+                    functional.grid_sample(
+                        images, at, padding_mode="reflection", align_corners=False
+                    )
+                )
+                continue
             # Edges are held and what lies beyond is blackened, so that where nothing is changed
             # the result is that of plain resizing.
             made = functional.grid_sample(images, at, padding_mode="border", align_corners=False)
