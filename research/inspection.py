@@ -217,11 +217,13 @@ def choose_arithmetic(recipe: Recipe, splits: Splits, device: torch.device) -> d
     """
     check_buildable(recipe, splits)
     training = recipe.training
-    precisions = _precisions(device) if training.precision == "auto" else (training.precision,)
+    tried: tuple[str, ...] = precisions(device)
+    if training.precision != "auto":
+        tried = (training.precision,)
     layouts: tuple[str, ...] = ("contiguous", "channels_last")
     if training.memory_format != "auto":
         layouts = (training.memory_format,)
-    options = [Arithmetic(device, p, m) for p in precisions for m in layouts]  # type: ignore[arg-type]
+    options = [Arithmetic(device, p, m) for p in tried for m in layouts]  # type: ignore[arg-type]
     if len(options) == 1:
         return _named(options[0])
     kept = used(splits, recipe.data.params)
@@ -297,7 +299,7 @@ def _named(arithmetic: Arithmetic) -> dict[str, str]:
     return {"precision": arithmetic.precision, "memory_format": arithmetic.memory_format}
 
 
-def _precisions(device: torch.device) -> tuple[Literal["fp32", "bf16"], ...]:
+def precisions(device: torch.device) -> tuple[Literal["fp32", "bf16"], ...]:
     """What is worth a probe: bf16 without instructions of its own can be 20 times slower."""
     if device.type == "cuda":
         return ("fp32", "bf16") if torch.cuda.is_bf16_supported(False) else ("fp32",)

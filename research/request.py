@@ -170,5 +170,5 @@ def _set(study: Study, *, path: str, value: Any) -> Study:
 def whereabouts(request: Request, name: str, project: Project) -> Location:
     """Where the data is: as asked from where the user stands, else as the study has it."""
     if request.data is not None:
-        return locate(request.data, Path.cwd())
+        return locate(request.data, Path.cwd(), name)
     return locate(name, project.root)

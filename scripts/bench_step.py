@@ -27,7 +27,7 @@ import research
 from research.arithmetic import Arithmetic, keep_freed_memory, reproducible
 from research.assembly import assemble
 from research.data import Split, Splits
-from research.inspection import choose_arithmetic
+from research.inspection import choose_arithmetic, precisions
 from research.models.rrelu import RReLU
 from research.spec import RunSpec
 from research.training import State, train_step
@@ -36,7 +36,7 @@ BATCH, BATCHES, ROUNDS = 64, 24, 9
 AHEAD = 2  # steps of a turn that are not counted, in any loop
 # Model, side, channels, steps in a turn.
 NETS = {
-    "resnet18_d2l": (48, 1, 1),
+    "resnet18_d2l": (48, 1, 3),
     "resnet20": (48, 1, 3),
     "alexnet_pro": (64, 3, 4),
     "facecnn": (48, 1, 4),
@@ -203,7 +203,7 @@ def of_net(model: str) -> Iterator[Row]:
     start = assemble(spec, splits, Arithmetic(device))
     bare = {
         (precision, layout): Bare(start, splits, precision, layout)
-        for precision in dict.fromkeys(("fp32", way[0]))
+        for precision in precisions(device)
         for layout in ("contiguous", "channels_last")
     }
     trainer = Trainer(bare[way])

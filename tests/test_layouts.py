@@ -17,6 +17,8 @@ from research.data.folds import check_folds, count_of, folded
 from research.data.location import locate
 from research.data.splitting import persons_out
 from research.errors import InvalidInput
+from research.project import Project
+from research.request import Request, whereabouts
 from tests import layouts
 from tests.layouts import LAYOUTS
 
@@ -352,6 +354,18 @@ def test_votes_without_images_of_a_split_have_it_held_out(tmp_path: Path) -> Non
         one.write_text(one.read_text().replace("PublicTest", "Training"))
     data = research.load_data(votes)
     assert data.own == ("train", "test") and len(data.val)
+
+
+def test_of_two_tables_in_a_folder_a_study_gets_the_one_that_it_looks_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = layouts.ferplus(tmp_path / "data").parent
+    for wanted, source in (("auto", "fer2013"), ("auto:ferplus", "ferplus")):
+        assert locate(str(folder), instead_of=wanted).source == source
+        monkeypatch.setenv("RESEARCH_DATA", str(folder))
+        assert locate(wanted).source == source
+        request = Request(data=str(folder))
+        assert whereabouts(request, wanted, Project(tmp_path)).source == source
 
 
 @pytest.mark.parametrize("name", ["FER2013.CSV", "Train.csv", "fer2013new.csv"])

@@ -57,16 +57,17 @@ class Location:
         return self.path is None
 
 
-def locate(name: str, folder: Path | None = None) -> Location:
+def locate(name: str, folder: Path | None = None, instead_of: str = AUTO) -> Location:
     """A name or path to its location; ``auto`` is RESEARCH_DATA, else ./data, else embedded.
 
-    ``auto`` looks for FER2013, ``auto:jaffe`` and the like for another set that has a name.
+    ``auto`` looks for FER2013, ``auto:jaffe`` and the like for another set that has a name. In a
+    folder of several tables that of the set is read that ``instead_of`` looks for.
     """
     folder = folder or Path.cwd()
     first, _, wanted = name.partition(":")
     if first == AUTO:
         return _automatic(wanted or FER2013, folder)
-    return _named(name, folder, "as asked")
+    return _named(name, folder, "as asked", instead_of.removeprefix(f"{AUTO}:"))
 
 
 def _automatic(wanted: str, folder: Path) -> Location:
@@ -74,7 +75,7 @@ def _automatic(wanted: str, folder: Path) -> Location:
         raise InvalidInput(f"data 'auto:{wanted}': no such set{suggest(wanted, PLACES)}")
     if chosen := os.environ.get("RESEARCH_DATA"):
         try:
-            return _named(chosen, Path.cwd(), "RESEARCH_DATA")
+            return _named(chosen, Path.cwd(), "RESEARCH_DATA", wanted)
         except InvalidInput as error:
             raise InvalidInput(*(f"RESEARCH_DATA: {text}" for text in error.problems)) from None
     if found := _found(wanted, folder):
@@ -83,7 +84,7 @@ def _automatic(wanted: str, folder: Path) -> Location:
     return Location(EMBEDDED, None, f"no {known} under ./data, no RESEARCH_DATA, no --data")
 
 
-def _named(name: str, folder: Path, why: str) -> Location:
+def _named(name: str, folder: Path, why: str, wanted: str) -> Location:
     if name == EMBEDDED:
         return Location(EMBEDDED, None, why)
     path = folder / Path(name).expanduser()
@@ -97,7 +98,7 @@ def _named(name: str, folder: Path, why: str) -> Location:
         )
     if not path.exists():
         raise InvalidInput(f"data '{name}': no such file or folder{_nearest(name, path)}")
-    return _at(path, why)
+    return _at(path, why, wanted)
 
 
 def _nearest(name: str, path: Path) -> str:
@@ -118,8 +119,8 @@ def _found(name: str, folder: Path) -> Path | None:
     return next((place for place in places if place.exists() and _source_of(place)), None)
 
 
-def _at(path: Path, why: str) -> Location:
-    path = _inside(path.resolve())
+def _at(path: Path, why: str, wanted: str = "") -> Location:
+    path = _inside(path.resolve(), wanted)
     try:
         source = _source_of(path)
     except OSError as error:
@@ -154,15 +155,18 @@ def _seen(path: Path) -> str:
     return f"it holds {names}{' and more' if len(inside) > 8 else ''}; no images of classes"
 
 
-def _inside(path: Path) -> Path:
-    """The table that a folder is read as, whatever its case; else the path itself."""
+def _inside(path: Path, wanted: str) -> Path:
+    """The table that a folder is read as, whatever its case; else the path itself.
+
+    Of several that of the wanted set, as ``fer2013new.csv`` needs ``fer2013.csv`` beside it.
+    """
     if not path.is_dir():
         return path
     try:
         files = {item.name.lower(): item for item in path.iterdir() if item.is_file()}
     except OSError as error:
         raise InvalidInput(f"data '{path}': {error.strerror}") from None
-    for name in TABLES:
+    for name in (*PLACES.get(wanted, ()), *TABLES):
         if name in files and _source_of(files[name]) in ("fer2013", "ferplus", "npz"):
             return files[name]
     return path
