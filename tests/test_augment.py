@@ -238,10 +238,17 @@ def test_padding_is_black() -> None:
     assert black.max() in (3, 4) and black.min() == 0
 
 
-@pytest.mark.parametrize("more", [{}, {"rotation": {"degrees": 45}}])
-def test_outside_an_image_is_its_mirror_image(more: dict[str, dict[str, object]]) -> None:
+@pytest.mark.parametrize(
+    "augment",
+    [
+        {"crop": {"padding": 0.25, "outside": "mirrored"}},
+        {"crop": {"padding": 0.25}, "rotation": {"degrees": 45, "outside": "mirrored"}},
+        {"shift": {"fraction": 0.3, "outside": "mirrored"}, "rotation": {"degrees": 45}},
+    ],
+)
+def test_outside_an_image_is_its_mirror_image(augment: dict[str, dict[str, object]]) -> None:
     white = torch.full((300, 1, 32, 32), 255, dtype=torch.uint8)
-    one = view(32, crop={"padding": 0.25, "outside": "mirrored"}, **more)
+    one = view(32, **augment)
     seen, _ = one.augmented(white, torch.zeros(300), seeded())
     torch.testing.assert_close(seen, torch.ones_like(seen))
     ramp = torch.arange(5).view(1, 1, 1, 5).expand(1, 1, 5, 5)

@@ -12,6 +12,9 @@ from research.augment import identities, uniform
 from research.augment.window import Window
 from research.registry import Fraction, NonNegative, Positive, augmentations
 
+# What is ``outside`` of an image is filled in by `research.augment.view`; the changes of a view are
+# one, so that it is mirrored as soon as one of them says so.
+
 
 @augmentations.register(kind="affine", exact=True)
 def flip(n: int, generator: torch.Generator, *, p: Fraction = 0.5) -> Tensor:
@@ -22,16 +25,34 @@ def flip(n: int, generator: torch.Generator, *, p: Fraction = 0.5) -> Tensor:
 
 
 @augmentations.register(kind="affine")
-def shift(n: int, generator: torch.Generator, *, fraction: Fraction = 0.1) -> Tensor:
-    """Each image moved by up to ``fraction`` of its side, across and up or down."""
+def shift(
+    n: int,
+    generator: torch.Generator,
+    *,
+    fraction: Fraction = 0.1,
+    outside: Literal["black", "mirrored"] = "black",
+) -> Tensor:
+    """Each image moved by up to ``fraction`` of its side, across and up or down.
+
+    What comes in from ``outside`` is black or the image mirrored at its edges.
+    """
     matrices = identities(n)
     matrices[:, :2, 2] = uniform((n, 2), generator, -1, 1) * 2 * fraction
     return matrices
 
 
 @augmentations.register(kind="affine")
-def rotation(n: int, generator: torch.Generator, *, degrees: NonNegative = 10.0) -> Tensor:
-    """Each image turned by up to so many degrees to either side."""
+def rotation(
+    n: int,
+    generator: torch.Generator,
+    *,
+    degrees: NonNegative = 10.0,
+    outside: Literal["black", "mirrored"] = "black",
+) -> Tensor:
+    """Each image turned by up to so many degrees to either side.
+
+    What comes in from ``outside`` is black or the image mirrored at its edges.
+    """
     angle = uniform((n,), generator, -1, 1) * math.radians(degrees)
     matrices = identities(n)
     matrices[:, 0, 0] = matrices[:, 1, 1] = torch.cos(angle)
@@ -52,8 +73,7 @@ def crop(
     """A window at a place of its own in each image; how large is ``data.params.canvas``.
 
     Places are whole pixels. ``padding`` is how far windows reach beyond the image, as a fraction of
-    its side. What lies ``outside`` is black or the image mirrored at its edges, also where a
-    rotation or shift reaches there; it is `research.augment.view` that fills it in.
+    its side; what lies ``outside`` is black or the image mirrored at its edges.
     """
     around = round(padding * window.canvas)
     places = window.room + 2 * around + 1
