@@ -1,23 +1,42 @@
 """Every figure beside its target, in one table: ``bench.py [input|step|study|packing|memory ...]``.
 
-Takes about half an hour on two cores that do nothing else. Searches have their own, bench_tune.py;
-the accuracy that compact reaches in ten minutes needs a real fer2013.csv, bench_compact.py; bf16
-beside fp32 bench_precision.py; a GPU bench_gpu.py.
+Takes about an hour on two cores that do nothing else, and half an hour more where FER2013 is at
+hand (under ``./data``, or by RESEARCH_DATA). What cannot be measured here, for want of it, of a GPU
+or of instructions for bf16, has a row that says so. Searches have a script of their own,
+bench_tune.py.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
+import bench_compact
+import bench_gpu
 import bench_harness
 import bench_input
 import bench_memory
 import bench_packing
+import bench_precision
 import bench_step
 import bench_study
 from figure import Row, show
+
+from research.data.location import locate
+
+
+def in_ten_minutes() -> Iterator[Row]:
+    """What compact reaches, where there are real images."""
+    found = locate("auto")
+    if found.path is None or found.source not in ("fer2013", "ferplus"):
+        yield Row("compact: accuracy on PrivateTest", found.why, "FER2013", None)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        yield from bench_compact.rows(found.path, Path(folder))
+
 
 FIGURES = {
     "input": bench_input.rows,
@@ -25,7 +44,10 @@ FIGURES = {
     "study": bench_study.rows,
     "packing": bench_packing.rows,
     "memory": bench_memory.rows,
+    "precision": bench_precision.rows,
     "harness": bench_harness.rows,
+    "gpu": bench_gpu.rows,
+    "compact": in_ten_minutes,
 }
 
 
