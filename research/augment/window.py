@@ -93,7 +93,7 @@ def crop(
 def reflected(images: Tensor, margin: int) -> Tensor:
     """Images ``(n, C, H, W)`` with a margin around them, mirrored at their edges, of any width."""
     rows, columns = (
-        _reflected(torch.arange(-margin, side + margin), side).to(images.device)
+        send(_reflected(torch.arange(-margin, side + margin), side), images)
         for side in images.shape[-2:]
     )
     return images.index_select(2, rows).index_select(3, columns)
