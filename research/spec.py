@@ -239,8 +239,10 @@ class Recipe(Frozen):
             content["training"].pop("compile")
         for steps in STEPS:
             content[steps] = [
-                [name, params] for name, params in content[steps].items() if params is not None
-            ]
+                [name, {key: v for key, v in params.items() if (key, v) != ("outside", "black")}]
+                for name, params in content[steps].items()
+                if params is not None
+            ]  # without what is outside of an image where it is black, as before there was a choice
         return {"spec_version": SPEC_VERSION, **content}
 
     @property

@@ -366,6 +366,10 @@ def test_of_two_tables_in_a_folder_a_study_gets_the_one_that_it_looks_for(
         assert locate(wanted).source == source
         request = Request(data=str(folder))
         assert whereabouts(request, wanted, Project(tmp_path)).source == source
+    monkeypatch.delenv("RESEARCH_DATA")
+    np.savez(folder / "fer2013.npz", images=np.zeros((2, 48, 48), np.uint8), labels=np.arange(2))
+    (folder / "fer2013.csv").unlink()
+    assert locate(str(folder)).path == (folder / "fer2013.npz").resolve()
 
 
 @pytest.mark.parametrize("name", ["FER2013.CSV", "Train.csv", "fer2013new.csv"])

@@ -67,7 +67,8 @@ def locate(name: str, folder: Path | None = None, instead_of: str = AUTO) -> Loc
     first, _, wanted = name.partition(":")
     if first == AUTO:
         return _automatic(wanted or FER2013, folder)
-    return _named(name, folder, "as asked", instead_of.removeprefix(f"{AUTO}:"))
+    wanted = FER2013 if instead_of == AUTO else instead_of.removeprefix(f"{AUTO}:")
+    return _named(name, folder, "as asked", wanted)
 
 
 def _automatic(wanted: str, folder: Path) -> Location:
