@@ -239,10 +239,8 @@ class Recipe(Frozen):
             content["training"].pop("compile")
         for steps in STEPS:
             content[steps] = [
-                [name, {key: v for key, v in params.items() if (key, v) != ("outside", "black")}]
-                for name, params in content[steps].items()
-                if params is not None
-            ]  # without what is outside of an image where it is black, as before there was a choice
+                [name, params] for name, params in content[steps].items() if params is not None
+            ]
         return {"spec_version": SPEC_VERSION, **content}
 
     @property

@@ -16,7 +16,7 @@ from research.assembly import preprocessed
 from research.augment.mixing import Mixed
 from research.augment.pixels import LUMA
 from research.augment.view import View
-from research.augment.window import grid, reflected
+from research.augment.window import grid
 from research.data.cache import kept
 from research.preprocess import apply_once, eyes
 
@@ -64,7 +64,7 @@ def test_the_same_generator_gives_the_same_batch(
     one = view(20, canvas=24, **{name: defaults(name)})
     first, again, other = (one.augmented(images, labels, seeded(s))[0] for s in (1, 1, 2))
     assert torch.equal(first, again)
-    assert not torch.equal(first, other) or KINDS[name] in ("many", "side")
+    assert not torch.equal(first, other) or KINDS[name] in ("many", "side", "margin")
     assert first.shape == (16 * len(one.places), 1, 20, 20) and torch.isfinite(first).all()
 
 
@@ -127,9 +127,9 @@ def test_a_crop_is_a_window_of_the_canvas_and_the_middle_where_nothing_is_random
         (19, 24, {"crop": {}, "flip": {}}),
         (19, 24, {"flip": {}, "crop": {"padding": 0.1}}),
         (24, None, {"crop": {"padding": 0.125}}),
-        (24, None, {"crop": {"padding": 0.125, "outside": "mirrored"}}),
-        (19, 24, {"flip": {}, "crop": {"padding": 0.1, "outside": "mirrored"}}),
-        (12, None, {"crop": {"padding": 1.0, "outside": "mirrored"}}),
+        (24, None, {"crop": {"padding": 0.125}, "mirrored": {}}),
+        (19, 24, {"flip": {}, "crop": {"padding": 0.1}, "mirrored": {}}),
+        (12, None, {"mirrored": {}, "crop": {"padding": 1.0}}),
         (20, 24, {"flip": {}, "five_crop": {}}),
     ],
 )
@@ -160,7 +160,17 @@ def test_colour_in_the_layout_of_files_is_changed_alike(
 
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("mean", [0.4, [0.3, 0.4, 0.5]])
-@pytest.mark.parametrize("augment", [{}, {"crop": {}, "flip": {}}, {"crop": {"padding": 0.1}}])
+@pytest.mark.parametrize(
+    "augment",
+    [
+        {},
+        {"crop": {}, "flip": {}},
+        {"crop": {"padding": 0.1}},
+        {"rotation": {}},
+        {"crop": {"padding": 0.1}, "mirrored": {}},
+        {"crop": {"padding": 0.1}, "rotation": {}, "mirrored": {}},
+    ],
+)
 def test_images_that_grow_are_normalised_as_at_the_end(
     channels: int, mean: float | list[float], augment: dict[str, dict[str, object]]
 ) -> None:
@@ -241,19 +251,33 @@ def test_padding_is_black() -> None:
 @pytest.mark.parametrize(
     "augment",
     [
-        {"crop": {"padding": 0.25, "outside": "mirrored"}},
-        {"crop": {"padding": 0.25}, "rotation": {"degrees": 45, "outside": "mirrored"}},
-        {"shift": {"fraction": 0.3, "outside": "mirrored"}, "rotation": {"degrees": 45}},
+        {"rotation": {"degrees": 45}},
+        {"crop": {"padding": 0.25}, "rotation": {"degrees": 45}},
+        {"shift": {"fraction": 0.3}, "rotation": {"degrees": 45}},
     ],
 )
-def test_outside_an_image_is_its_mirror_image(augment: dict[str, dict[str, object]]) -> None:
-    white = torch.full((300, 1, 32, 32), 255, dtype=torch.uint8)
-    one = view(32, **augment)
-    seen, _ = one.augmented(white, torch.zeros(300), seeded())
-    torch.testing.assert_close(seen, torch.ones_like(seen))
+@pytest.mark.parametrize("size", [32, 50])
+def test_mirrored_margins_are_what_a_larger_image_would_show(
+    augment: dict[str, dict[str, object]], size: int
+) -> None:
+    mirrored = registry.augmentations.get("mirrored")
+    images = torch.randint(0, 256, (40, 1, 32, 32), generator=seeded(9), dtype=torch.uint8)
+    one, wide = view(size, mirrored={}, **augment), mirrored(images, 32)
+    seen, _ = one.augmented(images, torch.zeros(40), seeded(1))
+    (matrices,) = one._changes(40, seeded(1))
+    matrices[:, :2] /= 3  # the same places in an image that is three times as wide
+    places = torch.stack(grid(matrices, size), -1)
+    wanted = functional.grid_sample(wide.float(), places, align_corners=False) / 255
+    torch.testing.assert_close(seen, wanted, rtol=0, atol=1e-4)
+    black, _ = view(size, **augment).augmented(images, torch.zeros(40), seeded(1))
+    assert not torch.allclose(seen, black, atol=0.1)
+
+
+def test_a_mirrored_margin_begins_with_the_edge() -> None:
+    mirrored = registry.augmentations.get("mirrored")
     ramp = torch.arange(5).view(1, 1, 1, 5).expand(1, 1, 5, 5)
-    assert reflected(ramp, 3)[0, 0, 0].tolist() == [2, 1, 0, 0, 1, 2, 3, 4, 4, 3, 2]
-    assert torch.equal(reflected(ramp.mT, 3), reflected(ramp, 3).mT)
+    assert mirrored(ramp, 3)[0, 0, 0].tolist() == [2, 1, 0, 0, 1, 2, 3, 4, 4, 3, 2]
+    assert torch.equal(mirrored(ramp.mT, 3), mirrored(ramp, 3).mT)
 
 
 def test_ten_crops_are_the_middle_the_corners_and_their_mirrors() -> None:

@@ -23,13 +23,6 @@ def test_the_hash_has_golden_values() -> None:
     assert changed.spec_hash == "f960c7b46543ad739c774f7a0a061325"
 
 
-def test_black_outside_of_an_image_is_as_before_there_was_a_choice() -> None:
-    old = spec(augment={"rotation": {"degrees": 8}})
-    black = spec(augment={"rotation": {"degrees": 8, "outside": "black"}})
-    mirrored = spec(augment={"rotation": {"degrees": 8, "outside": "mirrored"}})
-    assert old.spec_hash == black.spec_hash != mirrored.spec_hash
-
-
 def test_location_does_not_count_and_seed_does() -> None:
     here, there = spec(data={"name": "a.csv"}), spec(data={"name": "/b/c.npz"})
     assert here.spec_hash == there.spec_hash

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
 
 import torch
 from torch import Tensor
 
-from research.augment import identities, uniform
+from research.augment import identities, send, uniform
 from research.augment.window import Window
 from research.registry import Fraction, NonNegative, Positive, augmentations
-
-# What is ``outside`` of an image is filled in by `research.augment.view`; the changes of a view are
-# one, so that it is mirrored as soon as one of them says so.
 
 
 @augmentations.register(kind="affine", exact=True)
@@ -25,34 +21,16 @@ def flip(n: int, generator: torch.Generator, *, p: Fraction = 0.5) -> Tensor:
 
 
 @augmentations.register(kind="affine")
-def shift(
-    n: int,
-    generator: torch.Generator,
-    *,
-    fraction: Fraction = 0.1,
-    outside: Literal["black", "mirrored"] = "black",
-) -> Tensor:
-    """Each image moved by up to ``fraction`` of its side, across and up or down.
-
-    What comes in from ``outside`` is black or the image mirrored at its edges.
-    """
+def shift(n: int, generator: torch.Generator, *, fraction: Fraction = 0.1) -> Tensor:
+    """Each image moved by up to ``fraction`` of its side, across and up or down."""
     matrices = identities(n)
     matrices[:, :2, 2] = uniform((n, 2), generator, -1, 1) * 2 * fraction
     return matrices
 
 
 @augmentations.register(kind="affine")
-def rotation(
-    n: int,
-    generator: torch.Generator,
-    *,
-    degrees: NonNegative = 10.0,
-    outside: Literal["black", "mirrored"] = "black",
-) -> Tensor:
-    """Each image turned by up to so many degrees to either side.
-
-    What comes in from ``outside`` is black or the image mirrored at its edges.
-    """
+def rotation(n: int, generator: torch.Generator, *, degrees: NonNegative = 10.0) -> Tensor:
+    """Each image turned by up to so many degrees to either side."""
     angle = uniform((n,), generator, -1, 1) * math.radians(degrees)
     matrices = identities(n)
     matrices[:, 0, 0] = matrices[:, 1, 1] = torch.cos(angle)
@@ -63,17 +41,12 @@ def rotation(
 
 @augmentations.register(kind="window", exact=True)
 def crop(
-    n: int,
-    generator: torch.Generator,
-    window: Window,
-    *,
-    padding: Fraction = 0.0,
-    outside: Literal["black", "mirrored"] = "black",
+    n: int, generator: torch.Generator, window: Window, *, padding: Fraction = 0.0
 ) -> Tensor:
     """A window at a place of its own in each image; how large is ``data.params.canvas``.
 
     Places are whole pixels. ``padding`` is how far windows reach beyond the image, as a fraction of
-    its side; what lies ``outside`` is black or the image mirrored at its edges.
+    its side.
     """
     around = round(padding * window.canvas)
     places = window.room + 2 * around + 1
@@ -111,3 +84,22 @@ CORNERS = ((0.0, 0.0), (-1.0, -1.0), (1.0, -1.0), (-1.0, 1.0), (1.0, 1.0))
 def five_crop() -> tuple[tuple[float, float], ...]:
     """Each image's middle and four corners, so that a batch is five times as large."""
     return CORNERS
+
+
+@augmentations.register(kind="margin", sampled="reflection")
+def mirrored(images: Tensor, width: int) -> Tensor:
+    """What a shift, rotation or crop brings in is the image mirrored at its edges, not black.
+
+    The edge itself comes twice, as when sampling between whole pixels.
+    """
+    rows, columns = (
+        send(_mirrored(torch.arange(-width, side + width), side), images)
+        for side in images.shape[-2:]
+    )
+    return images.index_select(2, rows).index_select(3, columns)
+
+
+def _mirrored(places: Tensor, side: int) -> Tensor:
+    """Whole pixels at any distance to those inside."""
+    places = places.remainder(2 * side)
+    return torch.minimum(places, 2 * side - 1 - places)

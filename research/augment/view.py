@@ -14,7 +14,7 @@ from research.augment import send, uniform
 from research.augment.geometry import CORNERS
 from research.augment.mixing import Mixed
 from research.augment.pixels import LUMA
-from research.augment.window import Window, crop, grid, mirror, moves
+from research.augment.window import Window, black, crop, grid, mirror, moves
 from research.registry import augmentations, preprocessing
 
 Steps = Mapping[str, Mapping[str, Any]]
@@ -57,7 +57,10 @@ class View:
         self.exact = all(declared[name].get("exact", False) for name in moving)
         padded = [augment[name].get("padding", 0.0) for name in moving]
         self.margin = round(max(padded, default=0.0) * self.window.canvas)
-        self.mirrored = any(augment[name].get("outside") == "mirrored" for name in moving)
+        self.around, self.sampled = black, ""
+        for name in (name for name in augment if kinds[name] == "margin"):
+            self.around = functools.partial(augmentations.get(name), **augment[name])
+            self.sampled = declared[name]["sampled"]
 
     @property
     def places(self) -> tuple[tuple[float, float], ...]:
@@ -167,7 +170,8 @@ class View:
         to the same, but where something is done to pixels or black comes in from outside.
         """
         images = self._grey(images)
-        whole = not self.pixels and not self.margin and (self.exact or not self.geometry)
+        inside = self.around is not black or not self.margin and (self.exact or not self.geometry)
+        whole = not self.pixels and inside
         grows = max(images.shape[-2:]) < self.window.canvas
         if whole and grows and self.mean.shape[1] in (1, images.shape[1]):
             return self._normal(images), self._spread
@@ -208,7 +212,7 @@ class View:
         changes = [moves(one, self.window) for one in self._changes(len(images), generator)]
         mirrored, _ = changes[0]
         whole = self._resized(mirror(images, mirrored))
-        return [crop(whole, first, self.window, self.margin, self.mirrored) for _, first in changes]
+        return [crop(whole, first, self.window, self.margin, self.around) for _, first in changes]
 
     def _sampled(self, images: Tensor, generator: torch.Generator) -> list[Tensor]:
         """Resizing and every geometric change in one bilinear sampling."""
@@ -219,18 +223,15 @@ class View:
         for matrices in changes:
             x, y = grid(send(matrices, images), self.window.size)
             at = torch.stack([x, y], -1)
-            if self.mirrored:
-                parts.append(
-                    functional.grid_sample(
-                        images, at, padding_mode="reflection", align_corners=False
-                    )
-                )
-                continue
-            # Edges are held and what lies beyond is blackened, so that where nothing is changed
-            # the result is that of plain resizing.
-            made = functional.grid_sample(images, at, padding_mode="border", align_corners=False)
-            inside = torch.maximum(x.abs(), y.abs()).le_(1)  # 1.0 or 0.0: bools are slow to make
-            parts.append(made.mul_(inside.unsqueeze(1)))
+            # Where it is to be black, edges are held and what lies beyond is blackened, so that
+            # where nothing is changed the result is that of plain resizing.
+            made = functional.grid_sample(
+                images, at, padding_mode=self.sampled or "border", align_corners=False
+            )
+            if not self.sampled:
+                inside = torch.maximum(x.abs(), y.abs()).le_(1)  # floats: bools are slow to make
+                made.mul_(inside.unsqueeze(1))
+            parts.append(made)
         return parts
 
     def _normal(self, images: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -62,23 +63,27 @@ def mirror(images: Tensor, mirrored: Tensor) -> Tensor:
     return images
 
 
+def black(images: Tensor, width: int) -> Tensor:
+    """Images ``(n, C, H, W)`` with a black margin around them."""
+    return functional.pad(images, (width,) * 4)
+
+
 def crop(
-    images: Tensor, first: Tensor, window: Window, margin: int = 0, mirrored: bool = False
+    images: Tensor,
+    first: Tensor,
+    window: Window,
+    margin: int = 0,
+    around: Callable[[Tensor, int], Tensor] = black,
 ) -> Tensor:
-    """Each image's window from its first pixel ``(n, 2)``, at most ``margin`` outside.
+    """Each image's window from its first pixel ``(n, 2)``, at most ``margin`` pixels outside.
 
-    It is black there, or the image mirrored at its edges.
-
+    What lies there is what ``around`` puts there.
     Rows of windows are copied whole: any stretch of memory of a row's length is one row of a view
     of all of them.
     """
     if not window.room and not margin:
         return images
-    if margin and mirrored:
-        images = reflected(images, margin)
-    elif margin:
-        images = functional.pad(images, (margin,) * 4)
-    images = images.contiguous()
+    images = (around(images, margin) if margin else images).contiguous()
     n, channels, side, _ = images.shape
     first = first + margin
     stretches = images.view(-1).unfold(0, window.size, 1)
@@ -88,21 +93,6 @@ def crop(
     return stretches.index_select(0, send(rows.view(-1), images)).view(
         n, channels, window.size, window.size
     )
-
-
-def reflected(images: Tensor, margin: int) -> Tensor:
-    """Images ``(n, C, H, W)`` with a margin around them, mirrored at their edges, of any width."""
-    rows, columns = (
-        send(_reflected(torch.arange(-margin, side + margin), side), images)
-        for side in images.shape[-2:]
-    )
-    return images.index_select(2, rows).index_select(3, columns)
-
-
-def _reflected(places: Tensor, side: int) -> Tensor:
-    """Whole pixels to those inside: the edge itself comes twice, as when sampling between them."""
-    places = places.remainder(2 * side)
-    return torch.minimum(places, 2 * side - 1 - places)
 
 
 def grid(matrices: Tensor, size: int) -> tuple[Tensor, Tensor]:
