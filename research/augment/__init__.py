@@ -10,8 +10,8 @@ to a GPU without waiting for it. By kind:
 ``window``  the same, but it also decides which window of the image is seen, which is given as the
             fraction of the side that a crop keeps, before ``*``.
 ``margin``  ``(images, width, *, ...) -> images``: what is put around images where a change reaches
-            outside, black where there is none; ``sampled`` is what `torch.nn.functional.grid_sample`
-            calls the same.
+            outside, black where there is none; ``sampled`` is its name as the ``padding_mode`` of
+            `torch.nn.functional.grid_sample`.
 ``pixels``  ``(images, generator, *, ...) -> images``: floats in [0, 1], before normalising.
 ``erase``   the same, after normalising.
 ``mix``     ``(images, targets, generator, *, ...) -> (images, Mixed)``.

@@ -40,9 +40,7 @@ def rotation(n: int, generator: torch.Generator, *, degrees: NonNegative = 10.0)
 
 
 @augmentations.register(kind="window", exact=True)
-def crop(
-    n: int, generator: torch.Generator, window: Window, *, padding: Fraction = 0.0
-) -> Tensor:
+def crop(n: int, generator: torch.Generator, window: Window, *, padding: Fraction = 0.0) -> Tensor:
     """A window at a place of its own in each image; how large is ``data.params.canvas``.
 
     Places are whole pixels. ``padding`` is how far windows reach beyond the image, as a fraction of

@@ -170,8 +170,8 @@ class View:
         to the same, but where something is done to pixels or black comes in from outside.
         """
         images = self._grey(images)
-        inside = self.around is not black or not self.margin and (self.exact or not self.geometry)
-        whole = not self.pixels and inside
+        kept = not self.margin and (self.exact or not self.geometry)
+        whole = not self.pixels and (kept or self.around is not black)
         grows = max(images.shape[-2:]) < self.window.canvas
         if whole and grows and self.mean.shape[1] in (1, images.shape[1]):
             return self._normal(images), self._spread
