@@ -372,6 +372,40 @@ def test_of_two_tables_in_a_folder_a_study_gets_the_one_that_it_looks_for(
     assert locate(str(folder)).path == (folder / "fer2013.npz").resolve()
 
 
+def test_of_several_sets_in_a_folder_a_study_gets_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = layouts.ferplus(tmp_path / "sets").parent
+    layouts.jaffe(folder / "jaffe")
+    layouts.ckplus(folder / "CK+48")
+    for wanted, source in (
+        ("auto", "fer2013"), ("auto:fer+", "ferplus"), ("FER+", "ferplus"),
+        ("/elsewhere/fer2013new.csv", "ferplus"), ("/elsewhere/images.csv", "fer2013"),
+        ("auto:jaffe", "jaffe"), ("/elsewhere/JAFFE", "jaffe"), ("ck+", "ckplus"),
+    ):  # fmt: skip
+        assert locate(str(folder), instead_of=wanted).source == source
+    monkeypatch.setenv("RESEARCH_DATA", str(folder))
+    for wanted, source in (
+        ("auto", "fer2013"), ("auto:fer+", "ferplus"),
+        ("auto:jaffe", "jaffe"), ("auto:CK+", "ckplus"),
+    ):  # fmt: skip
+        assert locate(wanted).source == source
+    # What the user names goes before what the study looks for.
+    assert locate(str(folder / "jaffe"), instead_of="auto:ckplus").source == "jaffe"
+    assert locate(str(folder / "fer2013.csv"), instead_of="auto:ferplus").source == "fer2013"
+
+
+@pytest.mark.parametrize("name", ["fer2013", "ferplus"])
+def test_a_named_set_may_stand_in_its_own_folder_under_data(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    layouts.ferplus(tmp_path / "data" / "fer2013")
+    for asked in (name, f"auto:{name}"):
+        for other in ("auto", "auto:ferplus"):
+            assert locate(asked, instead_of=other).source == name
+
+
 @pytest.mark.parametrize("name", ["FER2013.CSV", "Train.csv", "fer2013new.csv"])
 def test_a_folder_is_read_as_the_table_that_stands_in_it(tmp_path: Path, name: str) -> None:
     if name == "fer2013new.csv":

@@ -16,9 +16,9 @@ from research.errors import InvalidInput, suggest
 AUTO = "auto"
 EMBEDDED = "embedded"
 FER2013 = "fer2013"
-# What a folder is read as where one of these stands in it, the most complete first.
+# Tables of pixels; a folder is read as the one that stands in it, the most complete first.
 TABLES = ("fer2013.csv", "icml_face_data.csv", "fer2013new.csv", "fer2013.npz", "train.csv")
-# Where people keep a set under ./data, the most complete form first.
+# Where people keep a set, under ./data or a folder that they name, the most complete form first.
 PLACES = {
     FER2013: (
         "fer2013.csv",
@@ -36,6 +36,7 @@ PLACES = {
     "ckplus": ("CK+48", "ck+48", "ckplus", "CK+"),
 }
 PLAIN = {"fer+": "ferplus", "ck+": "ckplus", **{name: name for name in PLACES}}
+PIXELS = ("fer2013", "ferplus", "npz")  # sources that read those tables
 
 
 @dataclass(frozen=True)
@@ -61,17 +62,25 @@ def locate(name: str, folder: Path | None = None, instead_of: str = AUTO) -> Loc
     """A name or path to its location; ``auto`` is RESEARCH_DATA, else ./data, else embedded.
 
     ``auto`` looks for FER2013, ``auto:jaffe`` and the like for another set that has a name. In a
-    folder of several tables that of the set is read that ``instead_of`` looks for.
+    folder of several sets that one is read which ``instead_of``, a study's own data, looks for.
     """
     folder = folder or Path.cwd()
     first, _, wanted = name.partition(":")
     if first == AUTO:
         return _automatic(wanted or FER2013, folder)
-    wanted = FER2013 if instead_of == AUTO else instead_of.removeprefix(f"{AUTO}:")
-    return _named(name, folder, "as asked", wanted)
+    return _named(name, folder, "as asked", _wanted(instead_of))
+
+
+def _wanted(name: str) -> str:
+    """The set that a study's data is of: by its name, or by the file that it was trained on."""
+    name = name.removeprefix(f"{AUTO}:").lower()
+    file = Path(name).name
+    named = (known for known, places in PLACES.items() if file in map(str.lower, places))
+    return PLAIN.get(name) or next(named, FER2013)
 
 
 def _automatic(wanted: str, folder: Path) -> Location:
+    wanted = PLAIN.get(wanted.lower(), wanted)
     if wanted not in PLACES:
         raise InvalidInput(f"data 'auto:{wanted}': no such set{suggest(wanted, PLACES)}")
     if chosen := os.environ.get("RESEARCH_DATA"):
@@ -79,8 +88,8 @@ def _automatic(wanted: str, folder: Path) -> Location:
             return _named(chosen, Path.cwd(), "RESEARCH_DATA", wanted)
         except InvalidInput as error:
             raise InvalidInput(*(f"RESEARCH_DATA: {text}" for text in error.problems)) from None
-    if found := _found(wanted, folder):
-        return _at(found, "found under ./data")
+    if found := _found(wanted, folder / "data"):
+        return _at(found, "found under ./data", wanted)
     known = {FER2013: "FER2013", "ferplus": "FER+", "jaffe": "JAFFE", "ckplus": "CK+"}[wanted]
     return Location(EMBEDDED, None, f"no {known} under ./data, no RESEARCH_DATA, no --data")
 
@@ -91,8 +100,8 @@ def _named(name: str, folder: Path, why: str, wanted: str) -> Location:
     path = folder / Path(name).expanduser()
     name = name if path.exists() else PLAIN.get(name.lower(), name)
     if name in PLACES and not path.exists():
-        if found := _found(name, folder):
-            return _at(found, "found under ./data")
+        if found := _found(name, folder / "data"):
+            return _at(found, "found under ./data", name)
         places = ", ".join(f"data/{place}" for place in PLACES[name])
         raise InvalidInput(
             f"data '{name}': not found in {folder}; looked for {places}; give its path (--data)"
@@ -116,11 +125,16 @@ def _nearest(name: str, path: Path) -> str:
 
 
 def _found(name: str, folder: Path) -> Path | None:
-    places = (folder / "data" / place for place in PLACES[name])
-    return next((place for place in places if place.exists() and _source_of(place)), None)
+    """Where a set of that name stands in a folder, if it does and can be read."""
+    for place in (folder / place for place in PLACES[name]):
+        if place.is_file() and _source_of(place) in PIXELS:
+            return place
+        if place.is_dir() and (inside := _inside(place, name)) and _source_of(inside):
+            return inside
+    return None
 
 
-def _at(path: Path, why: str, wanted: str = "") -> Location:
+def _at(path: Path, why: str, wanted: str) -> Location:
     path = _inside(path.resolve(), wanted)
     try:
         source = _source_of(path)
@@ -157,18 +171,20 @@ def _seen(path: Path) -> str:
 
 
 def _inside(path: Path, wanted: str) -> Path:
-    """The table that a folder is read as, whatever its case; else the path itself.
+    """What a folder is read as: the wanted set, else a table in it, else the folder itself.
 
-    Of several that of the wanted set, as ``fer2013new.csv`` needs ``fer2013.csv`` beside it.
+    One set may need another's file beside it, as ``fer2013new.csv`` needs ``fer2013.csv``.
     """
     if not path.is_dir():
         return path
+    if found := _found(wanted, path):
+        return found
     try:
         files = {item.name.lower(): item for item in path.iterdir() if item.is_file()}
     except OSError as error:
         raise InvalidInput(f"data '{path}': {error.strerror}") from None
-    for name in (*PLACES.get(wanted, ()), *TABLES):
-        if name in files and _source_of(files[name]) in ("fer2013", "ferplus", "npz"):
+    for name in (*PLACES[wanted], *TABLES):
+        if name in files and _source_of(files[name]) in PIXELS:
             return files[name]
     return path
 
