@@ -55,7 +55,7 @@ def rows() -> Iterator[Row]:
         return
     with tempfile.TemporaryDirectory() as folder:
         report = research.ablate(
-            research.Study.model_validate(STUDY), executor="processes",
+            research.Study.model_validate(STUDY), device="cpu", executor="processes",
             workers=int(hardware()["cores"]), root=folder,
         )  # fmt: skip
     (effect,) = report.effects.to_dict("records")
