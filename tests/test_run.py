@@ -646,6 +646,38 @@ def test_targets_go_over_from_soft_labels_to_labels(change: Change, data: Splits
     assert votes[1][0] > np.log(7) * 0.95
 
 
+def test_soft_targets_that_are_mixed_and_in_parts_go_on_where_they_were(
+    change: Change, data: Splits
+) -> None:
+    votes = np.random.default_rng(0).dirichlet(np.ones(7), len(data.train)).astype(np.float32)
+    train = Resident.put(data.train.images, data.train.labels, CPU, votes)
+    val = Resident.put(data.val.images, data.val.labels, CPU)
+    base = {
+        "augment": {"flip": {}, "mixup": {}},
+        "training.epochs": 3,
+        "training.labels_from": 0.8,  # in the midst of the last epoch
+        "model.params.dropout": 0.0,
+    }
+    plain = change(base).override({"model.params.batch_norm": False})
+
+    def trained(parts: int, stop: bool) -> list[tuple[float, float]]:
+        spec = plain.override({"training.accumulate": parts})
+        state = state_of(spec, data)
+        epochs = (one for one in fit(state, train, val) if isinstance(one, Epoch))
+        if stop:
+            next(epochs)
+            saved = copy.deepcopy(state.state_dict())
+            state = state_of(spec.override({"seed": 9}), data)
+            state.load_state_dict(saved)
+            epochs = (one for one in fit(state, train, val) if isinstance(one, Epoch))
+        assert len([*epochs]) == (2 if stop else 3)
+        return [(one.train_loss, one.val_loss) for one in state.history]
+
+    whole = trained(1, stop=False)
+    assert trained(2, stop=True) == trained(2, stop=False)
+    np.testing.assert_allclose(trained(3, stop=False), whole, rtol=1e-3)
+
+
 def test_validation_is_by_labels_whatever_is_learnt(change: Change, data: Splits) -> None:
     soft = np.full((len(data.train), 7), 1 / 7, dtype=np.float32)
     train = Resident.put(data.train.images, data.train.labels, CPU, soft)
