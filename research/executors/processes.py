@@ -17,7 +17,8 @@ from research.executors import Event, Outcome, Runner, Started
 from research.registry import executors
 
 log = logging.getLogger("research")
-STOP_S = 20.0  # for a process to record that it was stopped, or to draw its last pictures
+STOP_S = 20.0  # for a process to record that it was stopped
+PICTURES_S = 600.0  # for a process to draw its last pictures, where others keep the machine busy
 TRIES = 2  # a job whose process dies is begun once more
 
 
@@ -76,7 +77,7 @@ def processes(run: Runner, jobs: Iterable[Any], workers: int) -> Iterator[Event]
                 worker.pipe.send(None)
         for worker in crew:
             with contextlib.suppress(subprocess.TimeoutExpired):
-                worker.process.wait(STOP_S)
+                worker.process.wait(PICTURES_S)
     finally:
         _dismiss(crew)
 
