@@ -6,11 +6,14 @@ empty text or what went wrong, until no one listens.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import functools
 import multiprocessing
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Mapping, Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -25,9 +28,10 @@ STOP_S = 20.0
 
 
 class Artist:
-    """Draws one run after the other; its process starts with the first. For one thread."""
+    """Draws one run after the other; its process starts with the first."""
 
     def __init__(self) -> None:
+        self._turn = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._pipe: Connection | None = None
 
@@ -40,13 +44,14 @@ class Artist:
         best: int,
     ) -> None:
         """`research.figures.save_run` there. Raises RuntimeError where that fails."""
-        pipe = self._pipe or self._start()
-        try:
-            pipe.send((folder, counts, tuple(classes), history, best))
-            problem = pipe.recv()
-        except (EOFError, OSError):
-            self.close()  # the next picture gets a new process
-            raise RuntimeError("the process that draws died") from None
+        with self._turn:
+            pipe = self._pipe or self._start()
+            try:
+                pipe.send((folder, counts, tuple(classes), history, best))
+                problem = pipe.recv()
+            except (EOFError, OSError):
+                self.close()  # the next picture gets a new process
+                raise RuntimeError("the process that draws died") from None
         if problem:
             raise RuntimeError(problem)
 
@@ -69,6 +74,14 @@ class Artist:
         self._process.kill()
         self._process.wait()
         self._pipe = self._process = None
+
+
+@functools.cache
+def artist() -> Artist:
+    """This process's own, whatever it trains; it waits for more until the process ends."""
+    one = Artist()
+    atexit.register(one.close)
+    return one
 
 
 def serve(pipe: Connection) -> None:

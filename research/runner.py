@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from research.arithmetic import find_device, keep_compiled, keep_freed_memory
-from research.artist import Artist
+from research.artist import artist
 from research.data.cache import load
 from research.data.location import Location
 from research.errors import InvalidInput
@@ -59,13 +59,8 @@ class Runner:
             device=find_device(self.device),
             folder=self.project.runs,
             draw=lambda work: self.drawing.submit(work).add_done_callback(_complain),
-            pictures=self.artist.draw,
+            pictures=artist().draw,
         )
-
-    @functools.cached_property
-    def artist(self) -> Artist:
-        """Draws pictures, in another process."""
-        return Artist()
 
     @functools.cached_property
     def drawing(self) -> ThreadPoolExecutor:
@@ -84,8 +79,6 @@ class Runner:
         """Waits for the last pictures, if any were begun."""
         if "drawing" in self.__dict__:
             self.__dict__.pop("drawing").shutdown(wait=True)
-        if "artist" in self.__dict__:
-            self.artist.close()
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in self.__dataclass_fields__}

@@ -21,7 +21,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 import research
 from research.arithmetic import Arithmetic, seeds, threads
-from research.artist import Artist
+from research.artist import Artist, artist
 from research.assembly import assemble
 from research.averaging import MovingAverage
 from research.checkpoint import Checkpoint
@@ -38,6 +38,7 @@ from research.runner import Runner
 from research.spec import Recipe, RunSpec, fingerprint
 from research.study import Study
 from research.tracking import Tracker, lease
+from research.tracking.database import connect
 from research.tracking.memory import MemoryTracker
 from research.tracking.recording import Labels, Recording
 from research.training import Resident, State, _bad_in_a_row, _order, fit, predict
@@ -743,21 +744,33 @@ def test_what_cannot_be_written_fails_the_run_and_leaves_no_hole(
 def test_pictures_are_drawn_in_another_process_that_is_replaced_when_it_dies(
     tmp_path: Path,
 ) -> None:
-    artist = Artist()
+    one = Artist()
     counts = np.arange(9).reshape(3, 3)
     history = [{"train/loss": 1.0, "val/loss": 1.1, "val/accuracy": 0.5}]
     work = (tmp_path, counts, ("a", "b", "c"), history, 1)
-    artist.draw(*work)
+    one.draw(*work)
     assert {file.name for file in tmp_path.iterdir()} == {"confusion_matrix.png", "curves.png"}
     with pytest.raises(RuntimeError, match=r"ValueError|IndexError"):
-        artist.draw(tmp_path, counts[:0], (), history, 1)
-    assert artist._process is not None
-    artist._process.kill()
+        one.draw(tmp_path, counts[:0], (), history, 1)
+    assert one._process is not None
+    one._process.kill()
     with pytest.raises(RuntimeError, match="died"):
-        artist.draw(*work)
+        one.draw(*work)
     (tmp_path / "curves.png").unlink()
-    artist.draw(*work)
+    one.draw(*work)
     assert (tmp_path / "curves.png").is_file()
-    process = artist._process
-    artist.close()
+    process = one._process
+    one.close()
     assert process is not None and process.returncode is not None
+
+
+def test_one_process_draws_for_all_runs_of_another(spec: RunSpec, tmp_path: Path) -> None:
+    first, second = (
+        research.train(spec.override({"seed": seed}), root=tmp_path) for seed in (1, 2)
+    )
+    drawn = artist()._process
+    tracker = connect(Project(tmp_path))
+    assert drawn is not None and drawn.poll() is None
+    assert all(tracker.read_file(one, "curves.png") for one in (first, second))
+    third = research.train(spec.override({"seed": 3}), root=tmp_path)
+    assert artist()._process is drawn and tracker.read_file(third, "curves.png")
