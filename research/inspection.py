@@ -10,7 +10,6 @@ import functools
 import json
 import logging
 import math
-import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -20,23 +19,19 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from research import registry
-from research.arithmetic import Arithmetic, keep_freed_memory, reproducible
-from research.assembly import assemble, input_of, resident, view_of
+from research.arithmetic import Arithmetic
+from research.assembly import input_of, view_of
 from research.data import Splits
 from research.data.folds import used
-from research.design import seeded
 from research.errors import InvalidInput
 from research.losses import build_loss
 from research.models import check_size, shape_only
+from research.probing import as_it_is, by_turns
 from research.project import cache_folder
 from research.provenance import PACKAGE, source_digest
 from research.registry import Entry
 from research.spec import Recipe, Ref, content_hash
-from research.training import EVALUATION_BATCH, predict, train_step
 
-PROBE_STEPS = 3
-PROBE_VIEWS = 128  # images and windows of images in a probe's batch, at most
-LONG_STEP_S = 2.0  # a probe's step that is no shorter is measured once
 VIEWS = {"single": 1, "flip": 2, "ten_crop": 10}
 PROBE_GAIN = 1.05  # what another arithmetic must gain over plain fp32 to be worth a choice
 BYTES_PER_PARAMETER = 4
@@ -203,7 +198,7 @@ def layers(name: str, num_classes: int = CLASSES) -> list[Layer]:
 def estimate_run_s(recipe: Recipe, splits: Splits, arithmetic: Arithmetic) -> float:
     """Seconds that one run of a complete recipe takes, from a few measured steps."""
     kept = used(splits, recipe.data.params)
-    trained_s, image_s = _time(recipe, kept, arithmetic)
+    trained_s, image_s = as_it_is(recipe, kept, arithmetic)
     trained_s *= view_of(recipe).area()  # steps are measured on whole images
     epoch_s = len(kept.train) * trained_s + len(kept.val) * image_s
     views = VIEWS[recipe.test.views]
@@ -227,9 +222,9 @@ def choose_arithmetic(recipe: Recipe, splits: Splits, device: torch.device) -> d
     if len(options) == 1:
         return _named(options[0])
     kept = used(splits, recipe.data.params)
-    seconds = {option: _time(recipe, kept, option)[0] for option in options}
-    best = min(seconds, key=lambda option: seconds[option])
-    return _named(best if seconds[options[0]] > PROBE_GAIN * seconds[best] else options[0])
+    seconds = by_turns([(recipe, option) for option in options], kept)
+    best = seconds.index(min(seconds))
+    return _named(options[best if seconds[0] > PROBE_GAIN * seconds[best] else 0])
 
 
 def remembered_arithmetic(
@@ -264,8 +259,8 @@ def choose_compile(
         log.warning("measuring whether compiling pays: a minute or more, once for this machine")
         training = recipe.training
         arithmetic = Arithmetic(device, training.precision, training.memory_format)  # type: ignore[arg-type]
-        ways = (recipe.override({"training.compile": way}) for way in ("off", "on"))
-        plain, quick = (_time(way, kept, arithmetic, whole=True)[0] for way in ways)
+        ways = [recipe.override({"training.compile": way}) for way in ("off", "on")]
+        plain, quick = by_turns([(way, arithmetic) for way in ways], kept, whole=True)
         return {"compile": "on" if plain > PROBE_GAIN * quick else "off"}
 
     try:
@@ -306,40 +301,3 @@ def precisions(device: torch.device) -> tuple[Literal["fp32", "bf16"], ...]:
     able: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
     native = able.get("avx512_bf16") or able.get("amx_bf16") or able.get("bf16")
     return ("fp32", "bf16") if native else ("fp32",)
-
-
-def _time(
-    recipe: Recipe, splits: Splits, arithmetic: Arithmetic, *, whole: bool = False
-) -> tuple[float, float]:
-    """Seconds an image of training, and of evaluation by a single view.
-
-    ``whole``: of a batch of the recipe's size, however large.
-    """
-    device = arithmetic.device
-    keep_freed_memory()
-    with reproducible(device, arithmetic.precision):
-        state = assemble(seeded(recipe, 0), splits, arithmetic)
-        wanted = min(recipe.training.batch_size, PROBE_VIEWS // len(state.view.places))
-        if whole:
-            wanted = recipe.training.batch_size
-        few = resident(splits.limited(wanted, None), "train", recipe, device)
-        state.net.train()
-
-        def step() -> object:
-            return train_step(state, few.images, few.labels, few.targets())
-
-        _seconds(step, device)  # the first one is slower
-        taken = [_seconds(step, device)]
-        while taken[0] < LONG_STEP_S and len(taken) < PROBE_STEPS:
-            taken.append(_seconds(step, device))
-        images = few.images[:EVALUATION_BATCH]
-        forward = _seconds(lambda: predict(state.net, state.view, images, arithmetic), device)
-    return sorted(taken)[len(taken) // 2] / len(few), forward / len(images)
-
-
-def _seconds(work: Callable[[], object], device: torch.device) -> float:
-    started = time.perf_counter()
-    work()
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    return time.perf_counter() - started

@@ -218,7 +218,7 @@ def step(
     seen, mixed = state.view.batch(seen, targets, state.augment, progress)
     state.optimizer.zero_grad(set_to_none=True)
     whole = len(seen) == state.training.batch_size * len(state.view.places)
-    net = state.compiled if state.compiled and whole else state.net
+    net = state.compiled if state.compiled is not None and whole else state.net
     losses, outs = [], []
     for part, part_targets in _parts(seen, mixed, state.training.accumulate):
         with state.arithmetic.autocast():

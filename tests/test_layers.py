@@ -48,9 +48,10 @@ INSIDE = {
     },
     "evaluation": {"metrics", "data", "spec", "training"},
     "checkpoint": {"training"},
+    "probing": {"arithmetic", "assembly", "data", "design", "spec", "training"},
     "inspection": {
-        *("registry", "spec", "arithmetic", "assembly", "data", "design", "errors", "losses"),
-        *("models", "project", "provenance", "training"),
+        *("registry", "spec", "arithmetic", "assembly", "data", "errors", "losses", "models"),
+        *("probing", "project", "provenance"),
     },
     "tracking": {"errors", "project"},
     "run": {
