@@ -16,7 +16,7 @@ from research.arithmetic import find_device
 from research.data.location import EMBEDDED, locate
 from research.errors import InvalidInput
 from research.project import Project, cache_folder
-from research.provenance import git_state, hardware, versions
+from research.provenance import busy, git_state, hardware, versions
 from research.tracking import lease
 from research.tracking.database import connect
 from research.tracking.memory import MemoryTracker
@@ -66,10 +66,9 @@ def _versions(project: Project) -> Finding:
 
 def _machine(project: Project) -> Finding:
     about = hardware()
-    busy = os.getloadavg()[0] / int(about["cores"])
     text = f"{about['processor']}, {about['cores']} cores"
-    if busy > 1.5:
-        return Finding("machine", "note", f"{text}, busy ({busy:.1f} jobs a core): times will vary")
+    if found := busy():
+        return Finding("machine", "note", f"{text}, {found}")
     return Finding("machine", "ok", text)
 
 

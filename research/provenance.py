@@ -13,6 +13,7 @@ from importlib import metadata
 from pathlib import Path
 
 PACKAGE = Path(__file__).parent
+BUSY = 1.5  # jobs a core
 VERSIONED = ("research", "torch", "torchvision", "numpy", "mlflow", "opencv-python-headless")
 
 
@@ -92,6 +93,12 @@ def versions() -> dict[str, str]:
 
 
 @functools.cache
+def busy() -> str:
+    """That others keep the machine busy, and how much, or nothing where they do not."""
+    jobs = os.getloadavg()[0] / int(hardware()["cores"])  # of the last minute
+    return f"busy ({jobs:.1f} jobs a core): times will vary" if jobs > BUSY else ""
+
+
 def hardware() -> dict[str, str | int]:
     """The processor's name, its cores that this process may use, the system."""
     return {

@@ -124,12 +124,19 @@ def _complete_data(recipe: Recipe, source: str) -> tuple[DataRef, list[Problem]]
     for name, value in registry.understood(source, own).items():
         if name not in entry.params:
             text = f"the {registry.sources.kind} '{source}' has no parameter '{name}'"
-            problems.append((f"data.params.{name}", text + _choices(entry.params)))
+            text += _choices(entry.params) + _elsewhere(name)
+            problems.append((f"data.params.{name}", text))
             continue
         _, problem = entry.params[name].check(value)
         problems += [(f"data.params.{name}", problem)] if problem else []
     data = recipe.data.model_copy(update={"params": seen.model_dump() | own})
     return data, problems
+
+
+def _elsewhere(name: str) -> str:
+    """Which data sources have a parameter, as another set may have been given than was meant."""
+    having = [one for one in registry.sources.names() if name in registry.sources.entry(one).params]
+    return f"; {' and '.join(having)} has it: is the data the right one?" if having else ""
 
 
 def _check_folds(recipe: Recipe) -> list[Problem]:

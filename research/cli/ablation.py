@@ -18,6 +18,7 @@ from research.cli.report import print_report
 from research.design import changes
 from research.planning import Plan, PlannedRun, prepare
 from research.project import Project
+from research.provenance import busy
 from research.reporting import wording
 from research.request import Request
 from research.tracking.database import connect
@@ -109,6 +110,8 @@ def show_plan(
             f"{cost.disk_bytes / 1e6:,.0f} MB of disk"
         )
     out.print(line, markup=False)
+    if todo and (crowd := busy()):
+        out.print(f"machine   {crowd}", markup=False)
 
 
 def conduct(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from research.data import SPLITS, Splits
@@ -40,7 +41,7 @@ def of_plan(plan: Plan) -> list[str]:
         f"profile   {plan.profile}{_nothing(study, plan.profile)}: {len(plan.cells)} cells x "
         f"{len(study.seeds)} seeds{folds}, {_epochs(recipe)}, {study.design.replace('_', ' ')}",
         *_data(plan.location, plan.control_data, recipe, folds=study.folds is not None),
-        _input(recipe),
+        *_input(recipe),
     ]
     if study.folds is None and getattr(study.profiles, plan.profile).folds == "none":
         lines.append(f"folds     none in the {plan.profile} profile: one split for all runs")
@@ -83,7 +84,7 @@ def of_run(study: Study, profile: str, variant: str, ready: Ready, cost: Cost) -
         _titled("recipe", study),
         f"profile   {profile}{_nothing(study, profile)}: {_epochs(spec)}, seed {spec.seed}",
         *_data(ready.location, ready.splits, spec, folds=False),
-        _input(spec),
+        *_input(spec),
         f"net       {spec.model.name}: {wording.amount(cost.parameters)} parameters, "
         f"{wording.amount(cost.macs)} MACs an image",
         f"run       {STATES[ready.state]}",
@@ -104,7 +105,7 @@ def of_search(plan: SearchPlan) -> list[str]:
         f"{_epochs(plan.start)}, {options.metric}; sampler {options.sampler}, pruner "
         f"{options.pruner}",
         *_data(plan.location, plan.splits, plan.start, folds=False),
-        _input(plan.start),
+        *_input(plan.start),
     ]
     if plan.study.folds is not None:
         lines.append("folds     of the study are left out: trials are judged on one split")
@@ -160,11 +161,23 @@ def _data(location: Location, splits: Splits, recipe: Recipe, *, folds: bool) ->
     return [*lines, SYNTHETIC] if location.synthetic else lines
 
 
-def _input(recipe: Recipe) -> str:
+def _input(recipe: Recipe) -> list[str]:
+    """What the net is given, and how it is trained."""
     params, training = recipe.data.params, recipe.training
     channels = f"{params['channels']} channel{'s' if params['channels'] != 1 else ''}"
     layout = training.memory_format.replace("_", " ")
-    return (
+    steps = {**recipe.preprocess, **recipe.augment}
+    named = [_named(name, given) for name, given in steps.items() if given is not None]
+    return [
         f"input     {params['size']} x {params['size']} pixels, {channels}; "
-        f"{training.precision}, {layout}{', compiled' if training.compile == 'on' else ''}"
-    )
+        f"{training.precision}, {layout}{', compiled' if training.compile == 'on' else ''}",
+        f"steps     {', '.join(named) or 'none: images as they are'}",
+        f"training  {_named(recipe.optim.name, recipe.optim.params)}, {recipe.schedule.name}, "
+        f"batches of {training.batch_size}; {_named(recipe.loss.name, recipe.loss.params)}",
+    ]
+
+
+def _named(name: str, params: Mapping[str, Any]) -> str:
+    """A component and its parameters, those aside that are not set."""
+    given = [f"{key} {value}" for key, value in params.items() if value is not None]
+    return f"{name} ({', '.join(given)})" if given else name

@@ -13,7 +13,12 @@ Data = Annotated[
     str | None, typer.Option("--data", help="A data set's name or path: csv, npz, folder.")
 ]
 Changes = Annotated[
-    list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help="Sets one value.")
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="PATH=VALUE",
+        help="Sets one value; of a step {} or '{p: 0.2}' adds it, null takes it away. Repeatable.",
+    ),
 ]
 Epochs = Annotated[int | None, typer.Option("--epochs", help="Epochs of every run.")]
 Device = Annotated[str | None, typer.Option("--device", help="cpu, cuda, cuda:1 ...")]

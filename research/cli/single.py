@@ -11,6 +11,7 @@ from research.cli import console, heading
 from research.cli.progress import RunLine, live_bars
 from research.inspection import count, estimate_run_s
 from research.project import Project
+from research.provenance import busy
 from research.records import Epoch, Step
 from research.reporting import wording
 from research.request import Request, find_control
@@ -59,6 +60,8 @@ def show_plan(name: str, seed: int, request: Request, *, as_json: bool) -> None:
     if seconds is not None:
         text = f"time      about {wording.duration(seconds)} on {device.type}"
         console.out().print(text, markup=False)
+        if found := busy():
+            console.out().print(f"machine   {found}", markup=False)
 
 
 def conduct(name: str, seed: int, request: Request, *, as_json: bool) -> None:
