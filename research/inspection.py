@@ -28,7 +28,7 @@ from research.losses import build_loss
 from research.models import check_size, shape_only
 from research.probing import as_it_is, by_turns
 from research.project import cache_folder
-from research.provenance import PACKAGE, source_digest
+from research.provenance import PACKAGE, hardware, source_digest
 from research.registry import Entry
 from research.spec import Recipe, Ref, content_hash
 
@@ -275,7 +275,11 @@ def _remembered(
     declared: str, device: torch.device, measure: Callable[[], dict[str, str]]
 ) -> dict[str, str]:
     """What was measured on this machine, or is now."""
-    name = str(device) if device.type == "cpu" else torch.cuda.get_device_name(device)
+    if device.type == "cpu":
+        about = hardware()
+        name = f"{about['processor']}, {about['cores']} cores, {', '.join(precisions(device))}"
+    else:
+        name = torch.cuda.get_device_name(device)
     code = source_digest({PACKAGE / "arithmetic.py": frozenset()})
     known = content_hash([declared, name, torch.__version__, code])
     file = cache_folder() / "arithmetic" / f"{known}.json"

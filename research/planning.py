@@ -6,6 +6,7 @@ Nothing is tracked here; the only thing that may be written is the cache of deco
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
@@ -26,6 +27,7 @@ from research.tracking import Tracked, Tracker
 from research.tracking.recording import finished, resumable, serving, taken
 from research.validation import complete_cells
 
+log = logging.getLogger("research")
 PlannedState = Literal["finished", "stale", "begun", "taken", "new"]
 
 ARITHMETIC = ("precision", "memory_format", "compile")  # what may be `auto`
@@ -214,12 +216,18 @@ def resolve(
         return asked
     known = resolved_before(tracker, declared)
     from research.arithmetic import find_device, keep_compiled
-    from research.inspection import choose_compile, remembered_arithmetic, steps_of
+    from research.inspection import choose_compile, precisions, remembered_arithmetic, steps_of
 
     device = find_device(request.device)
     if auto - {"compile"}:
         found = known[0] if known else remembered_arithmetic(declared, recipe, splits, device)
         asked |= {name: found[name] for name in auto - {"compile"}}
+        if "precision" in auto and found["precision"] not in precisions(device):
+            log.warning(
+                "runs of the same are in %s, slow on this device, and so are further ones; "
+                "--set training.precision=fp32 makes runs of their own",
+                found["precision"],
+            )
     if "compile" not in auto:
         return asked
     if steps_of(recipe, splits) < COMPILED_STEPS:

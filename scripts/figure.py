@@ -75,4 +75,6 @@ def show(rows: Iterable[Row]) -> None:
     print("| figure | measured | wanted | reached |\n|---|---|---|---|")
     for row in rows:
         word = {True: "yes", False: "no", None: "not measured"}[row.met]
+        if row.wanted == "-":  # told beside a figure that has something to reach
+            word = "-"
         print(f"| {row.name} | {row.measured} | {row.wanted} | {word} |", flush=True)

@@ -73,7 +73,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session", autouse=True)
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """One cache of decoded data for the whole session, all of its processes included."""
-    folder = tmp_path_factory.getbasetemp().parent / "research-cache"
+    base = tmp_path_factory.getbasetemp()  # of each process its own, in one of the session
+    folder = (base.parent if _place else base) / "research-cache"
     os.environ["RESEARCH_CACHE"] = str(folder)
     os.environ["RESEARCH_CHECKPOINT_S"] = "0"  # after each epoch: runs of tests are over at once
     yield folder

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -16,6 +17,7 @@ import pytest
 
 from research.ablation import carry_out
 from research.executors import Outcome, Progress
+from research.executors.processes import Waiting, Worker, _bury, _hand_out
 from research.project import Project
 from research.request import Request
 from research.tracking import lease
@@ -138,6 +140,29 @@ def test_a_killed_worker_costs_only_its_own_run_and_that_is_begun_once_more(
     assert by_cell["no-smoothing"].status == "FAILED"
     assert "died 2 times (signal 9)" in by_cell["no-smoothing"].tags["error"]
     assert caplog.text.count("a worker died (signal 9)") == 2
+
+
+def test_every_job_has_tries_of_its_own() -> None:
+    """Jobs that are made one by one may stand where one that is gone stood before."""
+    waiting = Waiting(iter(object() for _ in range(6)))
+    ours, theirs = multiprocessing.Pipe()
+    for _ in range(6):
+        ended = subprocess.Popen([sys.executable, "-c", "raise SystemExit(3)"])
+        worker = Worker(ended, ours)
+        job = waiting.next()
+        assert job is not None
+        _hand_out(worker, job)
+        assert [*_bury(worker, waiting)] == []  # begun once more
+        ours, theirs = multiprocessing.Pipe()
+        worker = Worker(ended, ours)
+        again = waiting.next()
+        assert again is not None and again[0] is job[0]
+        _hand_out(worker, again)
+        (outcome,) = _bury(worker, waiting)
+        assert "died 2 times (exit code 3)" in outcome.error
+        ours, theirs = multiprocessing.Pipe()
+    theirs.close()
+    ours.close()
 
 
 def test_a_worker_that_dies_idle_is_not_missed(project: Project) -> None:

@@ -395,6 +395,54 @@ def test_of_several_sets_in_a_folder_a_study_gets_its_own(
     assert locate(str(folder / "fer2013.csv"), instead_of="auto:ferplus").source == "fer2013"
 
 
+@pytest.mark.parametrize(
+    ("place", "asked", "source"),
+    [
+        ("FER2013.CSV", "auto", "fer2013"),
+        ("Fer2013/Fer2013.csv", "auto", "fer2013"),
+        ("FER2013/FER2013NEW.csv", "auto:ferplus", "ferplus"),
+        ("FERPlus/fer2013new.csv", "ferplus", "ferplus"),
+        ("Jaffe", "auto:jaffe", "jaffe"),
+    ],
+)
+def test_places_have_any_case(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str, asked: str, source: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    target = tmp_path / "data" / place
+    if source == "jaffe":
+        layouts.jaffe(target)
+    elif source == "ferplus":
+        layouts.ferplus(target.parent).rename(target)
+    else:
+        target.parent.mkdir(parents=True)
+        layouts.pixels(target, "emotion,pixels,Usage")
+    assert locate(asked).source == source
+
+
+def test_a_set_that_is_there_and_cannot_be_read_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data").mkdir()
+    pointer = tmp_path / "data" / "fer2013.csv"
+    pointer.write_text("version https://git-lfs.github.com/spec/v1\n")
+    with pytest.raises(InvalidInput, match=r"fer2013\.csv': its columns are version"):
+        locate("auto")
+    layouts.pixels(tmp_path / "data" / "icml_face_data.csv", "emotion, Usage, pixels")
+    assert locate("auto").source == "fer2013"  # what can be read goes before
+
+
+def test_links_that_loop_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data").mkdir()
+    for name in ("fer2013", "FER2013", "Fer2013", "CK+48", "ck+48"):
+        (tmp_path / "data" / name).symlink_to(".")
+    assert locate("auto").synthetic
+    with pytest.raises(InvalidInput, match="of no layout that is known"):
+        locate("data")
+
+
 @pytest.mark.parametrize("name", ["fer2013", "ferplus"])
 def test_a_named_set_may_stand_in_its_own_folder_under_data(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str

@@ -30,9 +30,11 @@ from research.data.location import locate
 from research.design import cells, seeded, with_base
 from research.errors import InvalidInput
 from research.inspection import choose_compile, steps_of
+from research.planning import resolve
 from research.project import Project
 from research.records import Epoch
 from research.registry import code_digest
+from research.request import Request
 from research.run import Done, Job, Place, run
 from research.runner import Runner
 from research.spec import Recipe, RunSpec, fingerprint
@@ -528,6 +530,36 @@ def test_it_is_measured_whether_compiling_pays(
     assert chosen("broken") == "off"
     seconds["on"] = 0.5
     assert chosen("broken") == "on"  # what failed is not remembered
+
+
+def test_arithmetic_of_another_machine_is_measured_anew_or_told(
+    change: Change,
+    data: Splits,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    tmp_path: Path,
+) -> None:
+    able: list[str] = ["fp32", "bf16"]
+    monkeypatch.setattr("research.inspection.precisions", lambda device: tuple(able))
+    spec = change({"training.precision": "auto", "training.memory_format": "auto"})
+    answers = iter(("bf16", "fp32"))
+
+    def measured(*given: Any) -> dict[str, str]:
+        return {"precision": next(answers), "memory_format": "contiguous"}
+
+    monkeypatch.setattr("research.inspection.choose_arithmetic", measured)
+    tracker, project = MemoryTracker(), Project(tmp_path)
+
+    def resolved() -> str:
+        return resolve(spec, data, "known", Request(), tracker, project)["precision"]
+
+    assert (resolved(), resolved()) == ("bf16", "bf16")  # remembered
+    able.remove("bf16")
+    assert resolved() == "fp32" and not caplog.text
+    before = [{"precision": "bf16", "memory_format": "contiguous", "compile": "off"}]
+    monkeypatch.setattr("research.planning.resolved_before", lambda *given: before)
+    assert resolved() == "bf16"  # what is begun is not mixed
+    assert "runs of the same are in bf16, which is slow on this device" in caplog.text
 
 
 def test_compiled_runs_have_a_name_of_their_own_and_others_that_of_before(change: Change) -> None:

@@ -10,8 +10,9 @@ to a GPU without waiting for it. By kind:
 ``window``  the same, but it also decides which window of the image is seen, which is given as the
             fraction of the side that a crop keeps, before ``*``.
 ``margin``  ``(images, width, *, ...) -> images``: what is put around images where a change reaches
-            outside, black where there is none; ``sampled`` is its name as the ``padding_mode`` of
-            `torch.nn.functional.grid_sample`.
+            outside, black where there is none; made of the image's own pixels, as these may be
+            normalised before; the last one counts. ``sampled`` is the ``padding_mode`` by which
+            `torch.nn.functional.grid_sample` does the same.
 ``pixels``  ``(images, generator, *, ...) -> images``: floats in [0, 1], before normalising.
 ``erase``   the same, after normalising.
 ``mix``     ``(images, targets, generator, *, ...) -> (images, Mixed)``.

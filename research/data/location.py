@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -125,18 +125,58 @@ def _nearest(name: str, path: Path) -> str:
 
 
 def _found(name: str, folder: Path) -> Path | None:
-    """Where a set of that name stands in a folder, if it does and can be read."""
-    for place in (folder / place for place in PLACES[name]):
-        if place.is_file() and _source_of(place) in PIXELS:
-            return place
-        if place.is_dir() and (inside := _inside(place, name)) and _source_of(inside):
+    """Where a set of that name stands in a folder, whatever the case of its places.
+
+    Raises `InvalidInput` where the only one there is cannot be read.
+    """
+    problem: InvalidInput | None = None
+    for place in (one for names in PLACES[name] for one in _entries(folder, names.split("/"))):
+        try:
+            inside = place if place.is_file() else _table_in(place, name) or place
+            source = _source_of(inside)
+        except OSError as error:
+            problem = problem or InvalidInput(f"data '{place}': {error.strerror}")
+            continue
+        if source in PIXELS or (source and place.is_dir()):
             return inside
+        if place.is_file() and place.name.lower() != "train.csv":  # a name that many sets use
+            problem = problem or InvalidInput(f"data '{place}': {_seen(place)}")
+    if problem:
+        raise problem
+    return None
+
+
+def _entries(folder: Path, names: Sequence[str]) -> Iterator[Path]:
+    """What stands in a folder under names, one below the other, those of the very case first."""
+    if not names:
+        yield folder
+        return
+    for item in sorted(_listed(folder), key=lambda item: item.name != names[0]):
+        if item.name.lower() == names[0].lower():
+            yield from _entries(item, names[1:])
+
+
+def _listed(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        return []
+    try:
+        return sorted(folder.iterdir())
+    except OSError as error:
+        raise InvalidInput(f"data '{folder}': {error.strerror}") from None
+
+
+def _table_in(folder: Path, wanted: str) -> Path | None:
+    """The table of pixels in a folder, that of the wanted set first."""
+    files = {item.name.lower(): item for item in _listed(folder) if item.is_file()}
+    for name in (*PLACES[wanted], *TABLES):
+        if name in files and _source_of(files[name]) in PIXELS:
+            return files[name]
     return None
 
 
 def _at(path: Path, why: str, wanted: str) -> Location:
-    path = _inside(path.resolve(), wanted)
     try:
+        path = _inside(path.resolve(), wanted)
         source = _source_of(path)
     except OSError as error:
         raise InvalidInput(f"data '{path}': {error.strerror}") from None
@@ -177,16 +217,7 @@ def _inside(path: Path, wanted: str) -> Path:
     """
     if not path.is_dir():
         return path
-    if found := _found(wanted, path):
-        return found
-    try:
-        files = {item.name.lower(): item for item in path.iterdir() if item.is_file()}
-    except OSError as error:
-        raise InvalidInput(f"data '{path}': {error.strerror}") from None
-    for name in (*PLACES[wanted], *TABLES):
-        if name in files and _source_of(files[name]) in PIXELS:
-            return files[name]
-    return path
+    return _found(wanted, path) or _table_in(path, wanted) or path
 
 
 def _source_of(path: Path) -> str | None:

@@ -7,7 +7,8 @@ import logging
 import multiprocessing
 import subprocess
 import sys
-from collections import Counter, deque
+import time
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
@@ -24,11 +25,12 @@ TRIES = 2  # a job whose process dies is begun once more
 
 @dataclass
 class Worker:
-    """A process, the pipe to it, and the job that it has."""
+    """A process, the pipe to it, the job that it has and which try of that it is."""
 
     process: subprocess.Popen[bytes]
     pipe: Connection
     job: Any = None
+    tried: int = 0
 
 
 @dataclass
@@ -36,18 +38,20 @@ class Waiting:
     """Jobs that no one has yet: those that are begun once more, then new ones."""
 
     new: Iterator[Any]
-    again: deque[Any] = field(default_factory=deque)
+    again: deque[tuple[Any, int]] = field(default_factory=deque)
 
-    def next(self) -> Any:
-        """The next job, or None where there is none now."""
-        return self.again.popleft() if self.again else next(self.new, None)
+    def next(self) -> tuple[Any, int] | None:
+        """The next job and which try it is, or None where there is none now."""
+        if self.again:
+            return self.again.popleft()
+        job = next(self.new, None)
+        return None if job is None else (job, 1)
 
 
 @executors.register()
 def processes(run: Runner, jobs: Iterable[Any], workers: int) -> Iterator[Event]:
     """Jobs side by side, each in a process of its own."""
     waiting = Waiting(iter(jobs))
-    deaths: Counter[int] = Counter()
     crew: list[Worker] = []
     try:
         while len(crew) < workers and (job := waiting.next()) is not None:
@@ -61,7 +65,7 @@ def processes(run: Runner, jobs: Iterable[Any], workers: int) -> Iterator[Event]
                 try:
                     event = worker.pipe.recv()
                 except (EOFError, OSError):
-                    yield from _bury(worker, waiting, deaths)
+                    yield from _bury(worker, waiting)
                     worker.job = None
                     if (job := waiting.next()) is not None:
                         crew[place] = _hire(run, place, workers)
@@ -75,9 +79,10 @@ def processes(run: Runner, jobs: Iterable[Any], workers: int) -> Iterator[Event]
         for worker in crew:
             with contextlib.suppress(OSError):  # one that died idle is not missed
                 worker.pipe.send(None)
+        until = time.monotonic() + PICTURES_S
         for worker in crew:
             with contextlib.suppress(subprocess.TimeoutExpired):
-                worker.process.wait(PICTURES_S)
+                worker.process.wait(max(0.0, until - time.monotonic()))
     finally:
         _dismiss(crew)
 
@@ -98,7 +103,8 @@ def _hire(run: Runner, place: int, workers: int) -> Worker:
     return Worker(process, ours)
 
 
-def _hand_out(worker: Worker, job: Any) -> Started:
+def _hand_out(worker: Worker, given: tuple[Any, int]) -> Started:
+    job, worker.tried = given
     worker.job = job
     # A process that died since is noticed at the next look at its pipe.
     with contextlib.suppress(OSError):
@@ -106,15 +112,14 @@ def _hand_out(worker: Worker, job: Any) -> Started:
     return Started(job)
 
 
-def _bury(worker: Worker, waiting: Waiting, deaths: Counter[int]) -> Iterator[Outcome]:
+def _bury(worker: Worker, waiting: Waiting) -> Iterator[Outcome]:
     """A process died: its job goes to the front of the queue, or, the second time, has failed."""
     code = worker.process.wait()
     worker.pipe.close()
-    deaths[id(worker.job)] += 1
     how = f"signal {-code}" if code < 0 else f"exit code {code}"
-    if deaths[id(worker.job)] < TRIES:
+    if worker.tried < TRIES:
         log.warning("a worker died (%s); its run is begun once more", how)
-        waiting.again.append(worker.job)
+        waiting.again.append((worker.job, worker.tried + 1))
         return
     text = f"its process died {TRIES} times ({how}); is there enough memory? fewer --workers help"
     yield Outcome(worker.job, "failed", error=text)
