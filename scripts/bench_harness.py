@@ -23,12 +23,15 @@ ROOT = Path(__file__).resolve().parent.parent
 RESEARCH = [sys.executable, "-m", "research"]
 HELP_ALONE = "import typer, typer.rich_utils, rich.markdown"
 LOAD = """
-import json, resource, sys, time
+import json, sys, time
+from pathlib import Path
 import research
 started = time.perf_counter()
 splits = research.load_data(sys.argv[1])
 seconds = time.perf_counter() - started
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+status = Path("/proc/self/status").read_text().splitlines()
+# Not ru_maxrss, which begins at the size of the process that started this one.
+peak = next(int(line.split()[1]) for line in status if line.startswith("VmHWM")) * 1024
 print(json.dumps({"seconds": seconds, "bytes": peak, "images": len(splits.train)}))
 """
 STUDY = """
