@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import tempfile
@@ -115,7 +116,11 @@ def _cache(project: Project) -> Finding:
     except OSError as error:
         text = f"{nearest}: {error.strerror}; name another folder by RESEARCH_CACHE"
         return Finding("cache", "wrong", text)
-    size = sum(file.stat().st_size for file in Path(folder).rglob("*") if file.is_file())
+    size = 0
+    for place, _, names in os.walk(folder):
+        for name in names:
+            with contextlib.suppress(FileNotFoundError):  # another process may just have moved it
+                size += Path(place, name).stat().st_size
     return Finding("cache", "ok", f"{folder}, {size / 1e6:,.0f} MB")
 
 

@@ -300,7 +300,8 @@ def test_a_dry_run_tells_the_seeds_that_an_effect_needs(call: Call, project: Pro
 def test_the_doctor_says_what_is_wrong_and_changes_nothing(
     call: Call, project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert call("doctor")[0] == 0
+    code, out, _ = call("doctor")
+    assert code == 0, out
     (project.runs / "mlflow.db").unlink()
     before = sorted(project.root.rglob("*"))
     code, out, _ = call("doctor")
