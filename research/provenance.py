@@ -92,13 +92,13 @@ def versions() -> dict[str, str]:
     return found
 
 
-@functools.cache
 def busy() -> str:
-    """That others keep the machine busy, and how much, or nothing where they do not."""
+    """That the machine is busy, and how much, or nothing where it is not."""
     jobs = os.getloadavg()[0] / int(hardware()["cores"])  # of the last minute
     return f"busy ({jobs:.1f} jobs a core): times will vary" if jobs > BUSY else ""
 
 
+@functools.cache
 def hardware() -> dict[str, str | int]:
     """The processor's name, its cores that this process may use, the system."""
     return {

@@ -136,7 +136,7 @@ def _complete_data(recipe: Recipe, source: str) -> tuple[DataRef, list[Problem]]
 def _elsewhere(name: str) -> str:
     """Which data sources have a parameter, as another set may have been given than was meant."""
     having = [one for one in registry.sources.names() if name in registry.sources.entry(one).params]
-    return f"; {' and '.join(having)} has it: is the data the right one?" if having else ""
+    return f"; it is one of {', '.join(having)}: is the data the right one?" if having else ""
 
 
 def _check_folds(recipe: Recipe) -> list[Problem]:

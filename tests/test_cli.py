@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from research.project import Project
+from research.provenance import hardware
 from research.registry import models
 from research.tracking.database import connect
 from research.tracking.lease import Taken
@@ -300,8 +301,14 @@ def test_a_dry_run_tells_the_seeds_that_an_effect_needs(call: Call, project: Pro
 def test_the_doctor_says_what_is_wrong_and_changes_nothing(
     call: Call, project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    jobs = [9.0]
+    cores = int(hardware()["cores"])
+    monkeypatch.setattr("os.getloadavg", lambda: (jobs[0] * cores, 0.0, 0.0))
     code, out, _ = call("doctor")
-    assert code == 0, out
+    assert code == 0 and "busy (9.0 jobs a core)" in out, out
+    jobs[0] = 0.0
+    code, out, _ = call("doctor")
+    assert code == 0 and "busy" not in out, out
     (project.runs / "mlflow.db").unlink()
     before = sorted(project.root.rglob("*"))
     code, out, _ = call("doctor")
