@@ -9,15 +9,17 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pytest
 
 from research.ablation import carry_out
 from research.executors import Outcome, Progress
-from research.executors.processes import Waiting, Worker, _bury, _hand_out
+from research.executors.processes import Waiting, Worker, _bury, _hand_out, processes
 from research.project import Project
 from research.request import Request
 from research.tracking import lease
@@ -188,6 +190,54 @@ def test_a_worker_that_dies_idle_is_not_missed(project: Project) -> None:
     done = carry_out(str(file), request, project, executor="processes", workers=2, observe=kill)
     assert left["killed"] == 1 and not done.failed
     assert {run.status for run in connect(project).find()} == {"FINISHED"}
+
+
+@dataclass(frozen=True)
+class Sleeper:
+    """A runner whose jobs are seconds to sleep."""
+
+    def __call__(self, job: float) -> Generator[str, None, SimpleNamespace]:
+        yield "begun"
+        time.sleep(job)
+        return SimpleNamespace(how="finished", run_id=None, diverged=False)
+
+    def share(self, place: int, workers: int) -> Sleeper:
+        return self
+
+    def finish(self) -> None:
+        pass
+
+
+class Later:
+    """Two jobs, then none until both have ended, then two more, as a search may do."""
+
+    def __init__(self) -> None:
+        self.jobs = [0.01, 0.0]
+        self.more = [2.0, 2.01]
+
+    def __iter__(self) -> Later:
+        return self
+
+    def __next__(self) -> float:
+        if not self.jobs:
+            raise StopIteration
+        return self.jobs.pop()
+
+
+def test_jobs_that_come_later_go_to_every_worker_that_is_free(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))
+    jobs, said, ended = Later(), [], 0
+    for event in processes(Sleeper(), jobs, workers=2):
+        said.append(type(event).__name__)
+        if isinstance(event, Outcome):
+            assert event.status == "finished", event.error
+            ended += 1
+            if ended == 2:
+                jobs.jobs = jobs.more
+    assert ended == 4
+    assert [name for name in said if name != "Progress"][4:] == ["Started"] * 2 + ["Outcome"] * 2
 
 
 def test_two_commands_at_once_train_nothing_twice(project: Project) -> None:

@@ -52,39 +52,51 @@ class Waiting:
 def processes(run: Runner, jobs: Iterable[Any], workers: int) -> Iterator[Event]:
     """Jobs side by side, each in a process of its own."""
     waiting = Waiting(iter(jobs))
-    crew: list[Worker] = []
+    crew: dict[int, Worker] = {}  # by place
     try:
-        while len(crew) < workers and (job := waiting.next()) is not None:
-            crew.append(_hire(run, len(crew), workers))
-            yield _hand_out(crew[-1], job)
-        while busy := [worker.pipe for worker in crew if worker.job is not None]:
+        yield from _occupy(run, crew, waiting, workers)
+        while busy := [worker.pipe for worker in crew.values() if worker.job is not None]:
             ready = wait(busy)
-            for place, worker in enumerate(crew):
+            for place, worker in [*crew.items()]:
                 if worker.pipe not in ready:
                     continue
                 try:
                     event = worker.pipe.recv()
                 except (EOFError, OSError):
+                    del crew[place]
                     yield from _bury(worker, waiting)
+                else:
+                    yield event
+                    if not isinstance(event, Outcome):
+                        continue
                     worker.job = None
-                    if (job := waiting.next()) is not None:
-                        crew[place] = _hire(run, place, workers)
-                        yield _hand_out(crew[place], job)
-                    continue
-                yield event
-                if isinstance(event, Outcome):
-                    worker.job = None
-                    if (job := waiting.next()) is not None:
-                        yield _hand_out(worker, job)
-        for worker in crew:
+                yield from _occupy(run, crew, waiting, workers)
+        for worker in crew.values():
             with contextlib.suppress(OSError):  # one that died idle is not missed
                 worker.pipe.send(None)
         until = time.monotonic() + PICTURES_S
-        for worker in crew:
+        for worker in crew.values():
             with contextlib.suppress(subprocess.TimeoutExpired):
                 worker.process.wait(max(0.0, until - time.monotonic()))
     finally:
-        _dismiss(crew)
+        _dismiss([*crew.values()])
+
+
+def _occupy(
+    run: Runner, crew: dict[int, Worker], waiting: Waiting, workers: int
+) -> Iterator[Started]:
+    """Gives every place without a job one, as long as there are any: what ended may bring several.
+
+    A place has a process from its first job on.
+    """
+    for place in range(workers):
+        if place in crew and crew[place].job is not None:
+            continue
+        if (job := waiting.next()) is None:
+            return
+        if place not in crew:
+            crew[place] = _hire(run, place, workers)
+        yield _hand_out(crew[place], job)
 
 
 def _hire(run: Runner, place: int, workers: int) -> Worker:
