@@ -13,6 +13,7 @@ import time
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from unittest.mock import patch
 
 import lightning
 import torch
@@ -23,7 +24,7 @@ from torch.nn import functional
 from torch.utils.data import DataLoader, TensorDataset
 
 import research
-import research.run
+from research.artist import Artist
 from research.executors import Outcome, Started
 from research.models import build_model
 from research.project import Project
@@ -152,9 +153,8 @@ def rows() -> Iterator[Row]:
         )
         name = "study: the same with the study's own work, from its first run to its report"
         yield at_most(name, [all_in], 0.3, " s")
-        draw, research.run._draw = research.run._draw, lambda *given: None
-        bare, *_ = overheads(folder / "without")
-        research.run._draw = draw
+        with patch.object(Artist, "draw"):
+            bare, *_ = overheads(folder / "without")
         images = torch.randn(IMAGES, 1, SIDE, SIDE)
         labels = torch.randint(0, 7, (IMAGES,))
         uri = f"sqlite:///{folder}/lightning.db"
