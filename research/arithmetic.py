@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import functools
+import gc
 import os
 import sys
 from collections.abc import Iterator
@@ -96,6 +97,14 @@ def keep_freed_memory() -> bool:
         return False
     kept = change(M_MMAP_THRESHOLD, NEVER) or change(M_MMAP_THRESHOLD, MOST_BEFORE_2_35)
     return bool(kept and change(M_TRIM_THRESHOLD, NEVER))
+
+
+def give_freed_memory_back() -> None:
+    """Gives the system what this process has freed and kept, where the C library can."""
+    if sys.platform == "linux":
+        gc.collect()
+        with contextlib.suppress(AttributeError, OSError):
+            ctypes.CDLL(None).malloc_trim(0)
 
 
 def keep_compiled(folder: Path) -> None:

@@ -11,7 +11,7 @@ import psutil
 import torch
 
 from research import executors, registry
-from research.arithmetic import find_device
+from research.arithmetic import find_device, give_freed_memory_back
 from research.errors import InvalidInput
 from research.executors import Event, Outcome
 from research.inspection import count, steps_of
@@ -46,6 +46,8 @@ def execute(
     runner = Runner(project, plan.location, tuple(params.values()), request.device)
     jobs = [job_of(planned, plan, request, parent) for planned in plan.todo]
     yield from execute_jobs(jobs, runner, parent.tracker, project, executor, workers)
+    if jobs:
+        give_freed_memory_back()  # a report needs some more
 
 
 @dataclass

@@ -26,7 +26,7 @@ from research.data.folds import used
 from research.errors import InvalidInput
 from research.losses import build_loss
 from research.models import check_size, shape_only
-from research.probing import as_it_is, by_turns
+from research.probing import as_it_is, quickest
 from research.project import cache_folder
 from research.provenance import PACKAGE, hardware, source_digest
 from research.registry import Entry
@@ -222,9 +222,7 @@ def choose_arithmetic(recipe: Recipe, splits: Splits, device: torch.device) -> d
     if len(options) == 1:
         return _named(options[0])
     kept = used(splits, recipe.data.params)
-    seconds = by_turns([(recipe, option) for option in options], kept)
-    best = seconds.index(min(seconds))
-    return _named(options[best if seconds[0] > PROBE_GAIN * seconds[best] else 0])
+    return _named(options[quickest([(recipe, way) for way in options], kept, gain=PROBE_GAIN)])
 
 
 def remembered_arithmetic(
@@ -259,9 +257,9 @@ def choose_compile(
         log.warning("measuring whether compiling pays: a minute or more, once for this machine")
         training = recipe.training
         arithmetic = Arithmetic(device, training.precision, training.memory_format)  # type: ignore[arg-type]
-        ways = [recipe.override({"training.compile": way}) for way in ("off", "on")]
-        plain, quick = by_turns([(way, arithmetic) for way in ways], kept, whole=True)
-        return {"compile": "on" if plain > PROBE_GAIN * quick else "off"}
+        tried: tuple[Literal["on", "off"], ...] = ("off", "on")
+        ways = [(recipe.override({"training.compile": way}), arithmetic) for way in tried]
+        return {"compile": tried[quickest(ways, kept, gain=PROBE_GAIN, whole=True)]}
 
     try:
         found = _remembered(f"compile {declared}", device, measure)

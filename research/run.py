@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import tempfile
 from collections.abc import Callable, Generator, Mapping, Sequence
@@ -200,8 +201,9 @@ def _judge_once(job: Job, splits: Splits, state: State, place: Place, log: Recor
         log.files(Path(name))
     history = [epoch.metrics() for epoch in state.history]
     if job.tested:  # of a search's many runs MLflow's own curves do
-        judged = predictions["test"]
-        place.draw(lambda: _draw(place.pictures, log, judged, splits, history, state.best))
+        # Not a closure: it would hold the net and its optimiser while the next run has its own.
+        about = place.pictures, log, predictions["test"], splits, history, state.best
+        place.draw(functools.partial(_draw, *about))
 
 
 def _selected(state: State) -> dict[str, float]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import copy
+import gc
 import io
 import itertools
 import json
 import math
+import weakref
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -31,6 +33,7 @@ from research.design import cells, seeded, with_base
 from research.errors import InvalidInput
 from research.inspection import choose_compile, steps_of
 from research.planning import resolve
+from research.probing import quickest
 from research.project import Project
 from research.records import Epoch
 from research.registry import code_digest
@@ -510,12 +513,13 @@ def test_it_is_measured_whether_compiling_pays(
 ) -> None:
     seconds = {"off": 1.0, "on": 0.9}
 
-    def timed(ways: list[tuple[Recipe, Arithmetic]], *given: Any, whole: bool) -> list[float]:
-        if seconds["on"] == 0:
-            raise RuntimeError("no compiler")
-        return [seconds[recipe.training.compile] for recipe, _ in ways]
+    class Timed:
+        def __init__(self, recipe: Recipe, *given: Any, whole: bool) -> None:
+            if seconds["on"] == 0:
+                raise RuntimeError("no compiler")
+            self.few, self.step_s = [0], lambda: seconds[recipe.training.compile]
 
-    monkeypatch.setattr("research.inspection.by_turns", timed)
+    monkeypatch.setattr("research.probing.Probe", Timed)
     spec = change({})
 
     def chosen(key: str) -> str:
@@ -530,6 +534,39 @@ def test_it_is_measured_whether_compiling_pays(
     assert chosen("broken") == "off"
     seconds["on"] = 0.5
     assert chosen("broken") == "on"  # what failed is not remembered
+
+
+@pytest.mark.parametrize(
+    ("seconds", "best"),
+    [
+        ((1.0, 0.9, 1.2, 0.8), 3),
+        ((1.0, 0.9, 0.8, 0.85), 2),
+        ((1.0, 0.97, 0.98, 1.4), 0),  # too little to leave plain fp32 for
+        ((1.0, 0.94, 0.93, 1.0), 2),
+        ((3.0, 2.0), 1),
+        ((1.0,), 0),
+    ],
+)
+def test_the_quickest_way_is_found_by_steps_in_turns_two_nets_in_memory(
+    change: Change, data: Splits, monkeypatch: pytest.MonkeyPatch, seconds: Any, best: int
+) -> None:
+    """Steps that another program holds up, one in two of each, count for nothing."""
+    alive: weakref.WeakSet[Any] = weakref.WeakSet()
+    held_up = itertools.cycle((7.0, 1.0, 1.0, 7.0))
+
+    class Timed:
+        def __init__(self, recipe: Recipe, way: Any, *given: Any, whole: bool) -> None:
+            alive.add(self)
+            assert len(alive) <= 2
+            self.few, self.way = [0], way
+
+        def step_s(self) -> float:
+            return seconds[self.way] * next(held_up)  # type: ignore[no-any-return]
+
+    monkeypatch.setattr("research.probing.Probe", Timed)
+    ways: Any = [(change({}), number) for number in range(len(seconds))]
+    assert quickest(ways, data, gain=1.05) == best
+    assert not alive
 
 
 def test_arithmetic_of_another_machine_is_measured_anew_or_told(
@@ -796,6 +833,24 @@ def test_pictures_are_drawn_in_another_process_that_is_replaced_when_it_dies(
     process = one._process
     one.close()
     assert process is not None and process.returncode is not None
+
+
+def test_pictures_that_wait_hold_no_net(
+    conduct: Conduct, spec: RunSpec, tracker: Tracker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next run has a net and an optimiser of its own by then."""
+    made: list[weakref.ref[State]] = []
+
+    def noted(*given: Any) -> State:
+        state = assemble(*given)
+        made.append(weakref.ref(state))
+        return state
+
+    monkeypatch.setattr("research.run.assemble", noted)
+    waiting: list[Callable[[], object]] = []
+    conduct(spec, tracker, draw=waiting.append)
+    gc.collect()
+    assert len(waiting) == len(made) == 1 and made[0]() is None
 
 
 def test_one_process_draws_for_all_runs_of_another(spec: RunSpec, tmp_path: Path) -> None:
