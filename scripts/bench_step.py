@@ -32,7 +32,7 @@ from research.models.rrelu import RReLU
 from research.spec import RunSpec
 from research.training import State, train_step
 
-BATCH, BATCHES, ROUNDS = 64, 24, 9
+BATCH, BATCHES, ROUNDS = 64, 24, 21
 AHEAD = 2  # steps of a turn that are not counted, in any loop
 # Model, side, channels, steps in a turn.
 NETS = {
